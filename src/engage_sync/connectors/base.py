@@ -1,0 +1,256 @@
+"""The connector seam: one class per CRM, three required methods and three with a default, each one step long.
+
+Values cross this seam as text or None (None and "" both mean empty), whatever the CRM's own type: numbers as digits,
+booleans `true`/`false`, dates `YYYY-MM-DD`, instants ISO 8601 with `Z`, several options joined by `;`. The connector
+turns them into its wire form and back. Cursors are opaque outside the connector. Retry, throttling, read-only and
+observation are wrappers with this same interface (`wrappers.py`), never part of a connector.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar, NewType, Protocol
+
+from pydantic import BaseModel
+
+from engage_sync.core.definitions import ValueType
+from engage_sync.errors import EngageError
+
+Cursor = NewType("Cursor", str)
+"""Where the next page starts. Text that only the connector that made it can read; safe to store and to repeat."""
+
+
+class Role(StrEnum):
+    """What an object of a CRM stands for."""
+
+    CONTACT = "contact"
+    ACCOUNT = "account"
+    TASK = "task"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One CRM object as the project uses it: its own name there (`contacts`, `Account`), its role, the fields to read."""
+
+    object: str
+    role: Role
+    fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a CRM can do, as data."""
+
+    push_batch: int
+    """Records in one write call."""
+    in_flight: int
+    """Calls open at the same time."""
+    objects: Mapping[str, Role]
+    """The objects this connector can manage."""
+    further_emails: Mapping[str, str] = field(default_factory=dict)
+    """Object → field that holds a record's further e-mail addresses, joined by `;`. Always pulled."""
+    email_fields: Mapping[str, str] = field(default_factory=dict)
+    """Object → the CRM's own e-mail field, which an ordinary project matches on."""
+    datetime_digits: int = 3
+    """Digits below the second that a datetime field keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One live record as pulled. A field that was asked for and is unset is None; one that the CRM left out is absent."""
+
+    id: str
+    values: Mapping[str, str | None]
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a pull. `vanished` are ids deleted or archived since; `merged` maps a lost id to its survivor's id.
+
+    `cursor` resumes after this page, or, when `done`, starts the next increment. A record may come again in a later
+    page or pull (overlap): the same id replaces. `expected` is the CRM's own count of records to come, when it tells.
+    """
+
+    records: Sequence[Record]
+    vanished: Sequence[str]
+    merged: Mapping[str, str]
+    cursor: Cursor
+    done: bool
+    expected: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New values for some fields of one record, absolute. None clears."""
+
+    record: str
+    values: Mapping[str, str | None]
+
+
+class Status(StrEnum):
+    """How one record's change ended."""
+
+    WRITTEN = "written"
+    REFUSED = "refused"
+    """The CRM answered no for this record, for a reason that repeating does not mend."""
+    FAILED = "failed"
+    """No answer, or an answer that says try later, after all retries."""
+    GONE = "gone"
+    """The record does not exist any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one `Change`. `code` and `message` are the CRM's own words; `request` its correlation id.
+
+    `values` are the fields as the CRM now holds them where the answer said so (else empty). `moved_to` is the id of the
+    record that the change really reached, when the CRM answers for another id (a merged record).
+    """
+
+    record: str
+    status: Status
+    code: str | None = None
+    message: str | None = None
+    request: str | None = None
+    values: Mapping[str, str | None] = field(default_factory=dict)
+    moved_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field as the CRM describes it. `type` is None when the CRM's own type (`native`) has no counterpart here."""
+
+    name: str
+    label: str
+    type: ValueType | None
+    native: str
+    readable: bool = True
+    writable: bool = True
+    unique: bool = False
+    options: tuple[str, ...] | None = None
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What `check` found: the fields of each object by name, and what the credentials may not do.
+
+    `account` names the CRM account (portal or org id); `missing` are permissions that a first run will need and the
+    credentials lack, each a sentence an admin can follow.
+    """
+
+    account: str
+    objects: Mapping[str, Mapping[str, Field]]
+    missing: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSpec:
+    """A field that a project wants to exist."""
+
+    object: str
+    name: str
+    label: str
+    type: ValueType
+    options: tuple[str, ...] = ()
+    unique: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """What `provision` did for one field: `created`, `options added`, `exists`, or `refused` with the CRM's words."""
+
+    spec: FieldSpec
+    result: str
+    message: str | None = None
+
+
+class Memory(Protocol):
+    """Text a connector must not forget (rotated tokens, job ids). Committed at once, encrypted at rest."""
+
+    def get(self, key: str) -> str | None:
+        """Give what was put under `key`, or None."""
+
+    def put(self, key: str, value: str | None) -> None:
+        """Keep `value` under `key`; None forgets it."""
+
+
+class CallKind(StrEnum):
+    """What a call costs: HubSpot counts searches apart, and `login` calls change nothing."""
+
+    READ = "read"
+    SEARCH = "search"
+    WRITE = "write"
+    LOGIN = "login"
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What an answer said about limits: `limit` calls per `interval` seconds with `remaining` left, and the day's."""
+
+    limit: int | None = None
+    remaining: int | None = None
+    interval: float | None = None
+    daily_limit: int | None = None
+    daily_remaining: int | None = None
+
+
+class Turnstile:
+    """Every HTTP call of a connector passes here: `enter` before it is sent, `leave` after its answer or failure.
+
+    This one lets everything pass. `throttle.py` has the one that waits; the observing one counts. A wrapper installs it
+    by setting `Connector.turnstile`.
+    """
+
+    def enter(self, kind: CallKind) -> None:
+        """Wait until a call of this kind may be sent."""
+
+    def leave(self, kind: CallKind, *, status: int | None, quota: Quota | None = None, pause: float | None = None) -> None:
+        """Say how the call ended: HTTP `status` (None without an answer), the quota told, seconds to pause all calls."""
+
+
+class Connector(ABC):
+    """One CRM account. Built from its validated settings and a memory; opens its connections lazily."""
+
+    name: ClassVar[str]
+    Settings: ClassVar[type[BaseModel]]
+    limits: ClassVar[Limits]
+    turnstile: Turnstile
+
+    @abstractmethod
+    def check(self) -> Schema:
+        """Log in and describe the objects in `limits.objects`. Raises LoginFailed, Transient, Misbehaved."""
+
+    @abstractmethod
+    def pull(self, kind: Kind, cursor: Cursor | None) -> Page:
+        """Fetch ONE page of what changed after `cursor` (None: everything). Raises Transient, LoginFailed, Misbehaved."""
+
+    @abstractmethod
+    def push(self, kind: Kind, changes: Sequence[Change]) -> Iterator[Outcome]:
+        """Write up to `limits.push_batch` changes, giving exactly one outcome for each as they come.
+
+        Raises Transient, LoginFailed or Misbehaved when the call as a whole failed; changes answered before stand.
+        """
+
+    def read(self, kind: Kind, ids: Sequence[str]) -> Page:
+        """Read the live values of some records, up to `limits.push_batch` ids; ids not found come as vanished."""
+        raise Unsupported(f"{self.name} cannot read single records")
+
+    def provision(self, fields: Sequence[FieldSpec]) -> list[Provisioned]:
+        """Create the fields and options that do not exist yet. Existing ones are left as they are."""
+        raise Unsupported(f"{self.name} cannot create fields; an admin must ({', '.join(f.name for f in fields)})")
+
+    def close(self) -> None:
+        """Release connections. May be called twice."""
+        return
+
+
+class Unsupported(EngageError):
+    """This connector lacks an optional ability."""
+
+    exit_code = 2
