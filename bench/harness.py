@@ -60,7 +60,12 @@ def measured(code: str, *, setup: str = "") -> Measured:
     """Run `setup` (imports, not counted) and then `code` in a fresh interpreter, with the repository on its path."""
     with tempfile.NamedTemporaryFile(suffix=".json") as out:
         root = str(Path(__file__).parent.parent)
-        subprocess.run([sys.executable, "-c", _WRAPPER, setup, code, out.name], check=True, cwd=root, env={**os.environ, "PYTHONPATH": root})
+        subprocess.run(
+            [sys.executable, "-c", _WRAPPER, setup, code, out.name],
+            check=True,
+            cwd=root,
+            env={**os.environ, "PYTHONPATH": root},
+        )
         return Measured(**json.loads(Path(out.name).read_text()))
 
 

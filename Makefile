@@ -1,0 +1,51 @@
+# Commands of the project. Only Python 3.11+ and a package index are assumed; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup check fix test demo soak bench browser lock
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "engage-sync needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make setup PYTHON=python3.12")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest tests/test_layout.py
+
+fix: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/python -m tests.generated_docs
+
+test: check browser
+	$(BIN)/pytest -n 2 --dist loadfile
+
+demo: setup
+	$(BIN)/engage-sync demo
+
+# A longer run of the state machine: people edit, records merge and vanish, calls fail, the process dies. EXAMPLES=500
+EXAMPLES ?= 500
+soak: setup
+	ENGAGE_SOAK=$(EXAMPLES) $(BIN)/pytest tests/sync/test_machine.py
+
+bench: setup
+	$(BIN)/python -m bench
+
+# The browser that the tests of the sandbox page need: installed where the user may, named in one line where not.
+browser:
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
+	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } || \
+	{ echo "the tests need a Chromium: install it, e.g. 'apt-get install chromium' as root" >&2; exit 1; }
+
+lock: setup
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header --group dev pyproject.toml --output-file requirements.lock
