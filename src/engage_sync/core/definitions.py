@@ -1,4 +1,4 @@
-"""What a project declares, as frozen values: the model of `config/model.yaml` and the field maps of `connectors/*.yaml`.
+"""What a project declares, as frozen values: the model of `config/model.yaml`, the field maps of `connectors/*.yaml`.
 
 Built by `config/` from text, read by every other room, and never changed. Durations are `timedelta`, names are the
 text the user wrote, rules are parsed `Expression`s. Nothing here reads a file or the clock.

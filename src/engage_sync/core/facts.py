@@ -1,5 +1,5 @@
-"""Facts: what the event store says at one `as_of`, as frames with a declared schema. Made by `events/measure.py`, read by
-`core/`. One row per user or account; metrics are columns named by the metric.
+"""Facts: what the event store says at one `as_of`, as frames with a declared schema. Made by `events/measure.py`, read
+by `core/`. One row per user or account; metrics are columns named by the metric.
 
 All instants are `Datetime("us", "UTC")`. Ids and trait values are text.
 """
@@ -22,8 +22,8 @@ USERS: Mapping[str, pl.DataType] = {
     "first_active_at": INSTANT,  # activity ever, null without any
     "last_active_at": INSTANT,
 }
-"""Built-in columns of `Facts.users`; one more column per declared user metric: counts, distinct and active days Int64
-(0 without events), sums Float64 (0.0), min, max, avg Float64 (null), first and last instants (null)."""
+"""Built-in columns of `Facts.users`. One more per declared user metric: counts, distinct and active days are Int64 (0
+without events), sums Float64 (0.0), min, max and avg Float64 (null), first and last instants (null)."""
 
 ACCOUNTS: Mapping[str, pl.DataType] = {
     "external_id": pl.String(),
@@ -45,7 +45,7 @@ ALIASES: Mapping[str, pl.DataType] = {"alias": pl.String(), "external_id": pl.St
 """Every id that is not the shown id of its user → the shown id. Empty when no alias message exists."""
 
 TRAITS: Mapping[str, pl.DataType] = {"external_id": pl.String(), "path": pl.String(), "value": pl.String()}
-"""Merged traits as text (semantics §2), one row per trait that is set, nested keys joined by dots; only wanted paths."""
+"""Merged traits as text (semantics §2): a row per trait that is set, nested keys joined by dots; wanted paths only."""
 
 
 @dataclass(frozen=True, slots=True)

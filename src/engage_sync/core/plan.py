@@ -1,0 +1,351 @@
+"""The plan of one object: wanted × seen in the CRM × last written, decided per managed field (architecture §5).
+
+Pure data with several readers: push applies it, the faces print it, state keeps it. Text is compared in its canonical
+form, so `5.0` in the CRM is the 5 that is wanted. Never calls a CRM, and never weighs whether to go on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import polars as pl
+
+from engage_sync.core.definitions import ManagedField, ObjectMap, OnDrift, ValueType
+from engage_sync.core.fitting import FieldLimit, misfit
+from engage_sync.core.values import canonical
+from engage_sync.core.wanted import DEACTIVATED
+
+__all__ = ["Bucket", "FieldLimit", "ObjectPlan", "plan_object"]
+
+CHANGES: Mapping[str, pl.DataType] = {
+    "connector": pl.String(),
+    "object": pl.String(),
+    "record": pl.String(),
+    "entity": pl.String(),
+    "external_id": pl.String(),
+    "field": pl.String(),
+    "before": pl.String(),
+    "after": pl.String(),
+    "decision": pl.String(),
+    "reason": pl.String(),
+}
+"""One row per field that is written, cleared, kept as somebody left it, or refused. `before` is what the CRM holds."""
+
+BUCKETS: Mapping[str, pl.DataType] = {"record": pl.String(), "bucket": pl.String()}
+REMEMBER: Mapping[str, pl.DataType] = {"record": pl.String(), "values": pl.String()}
+FORGET: Mapping[str, pl.DataType] = {"record": pl.String()}
+
+_ROWS: Mapping[str, pl.DataType] = {
+    "row": pl.UInt32(),
+    "record": pl.String(),
+    "external_id": pl.String(),
+    "field": pl.String(),
+    "before": pl.String(),
+    "after": pl.String(),
+    "decision": pl.String(),
+    "reason": pl.String(),
+}
+
+_UNLINKED = ~pl.col("linked") & ~pl.col("ambiguous")
+
+EXECUTED = ("write", "clear", "drift_written")
+"""The decisions that push carries out."""
+
+
+class Bucket(StrEnum):
+    """Where a record of a run ends: the first that applies (semantics §9)."""
+
+    GONE = "gone"
+    AMBIGUOUS = "ambiguous"
+    UNLINKED = "unlinked"
+    HELD = "held"
+    FAILED = "failed"
+    REFUSED = "refused"
+    WRITTEN = "written"
+    DRIFT_KEPT = "drift_kept"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPlan:
+    """What is to be done with the records of one object.
+
+    `changes` as CHANGES, `buckets` as BUCKETS for every live and gone record, `remember` as REMEMBER (a JSON object of
+    the fields that hold what is wanted though it was not we who are known to have written it), `forget` as FORGET.
+    Records for the brakes: `linked`; of them `written_before`; of those `changing`; `clearing` (losing a value, linked
+    or not); `unlinking` (written before, not matched any more, to be cleared). `no_record` counts entities, not
+    deactivated, that have no record and no candidates.
+    """
+
+    connector: str
+    object: str
+    changes: pl.DataFrame
+    buckets: pl.DataFrame
+    remember: pl.DataFrame
+    forget: pl.DataFrame
+    no_record: int
+    linked: int
+    written_before: int
+    changing: int
+    clearing: int
+    unlinking: int
+
+
+def plan_object(  # noqa: PLR0913  (the three sides of the table, the match, and the CRM's limits: all apart on purpose)
+    object_map: ObjectMap,
+    wanted: pl.DataFrame,
+    links: pl.DataFrame,
+    ambiguous: pl.DataFrame,
+    records: pl.DataFrame,
+    written: pl.DataFrame,
+    gone: pl.DataFrame,
+    *,
+    limits: Mapping[str, FieldLimit] | None,
+    datetime_digits: int,
+) -> ObjectPlan:
+    """Decide. `wanted`: external_id and a column per field; `links`: record, external_id; `ambiguous` as in matching;
+    `records` (live): record, `crm.FIELD`…; `written`: record, `last.FIELD`…, ever; `gone`: record. Without `limits` no
+    value is checked against the CRM's fields."""
+    fields = [field for field in object_map.write if field.computed]
+    base = _base(fields, wanted, links, ambiguous, records, written)
+    rows = pl.concat(
+        [pl.DataFrame(schema=_ROWS)]
+        + [_decided(base, field, object_map.object, datetime_digits, limits) for field in fields]
+    )
+    changes = rows.filter(pl.col("decision") != "same")
+    marks = _marks(base, changes)
+    return ObjectPlan(
+        connector=object_map.connector,
+        object=object_map.object,
+        changes=_changes(changes, object_map),
+        buckets=_buckets(marks, gone, records),
+        remember=_remember(rows, [field.field for field in fields]),
+        forget=_forget(marks, written, gone, records),
+        no_record=_no_record(wanted, marks, ambiguous),
+        **_tallies(marks),
+    )
+
+
+def _base(
+    fields: Sequence[ManagedField],
+    wanted: pl.DataFrame,
+    links: pl.DataFrame,
+    ambiguous: pl.DataFrame,
+    records: pl.DataFrame,
+    written: pl.DataFrame,
+) -> pl.DataFrame:
+    """One row per live record: row, record, external_id, linked, ambiguous, ever, and `w.`, `s.`, `l.` for the wanted,
+    seen and last written text of each field. Text is joined once, to find row numbers."""
+    names = [field.field for field in fields]
+    ids = records.select("record")
+    numbered = wanted.select("external_id").with_row_index("at")
+    matched = links.select("record", "external_id").join(numbered, on="external_id").select("record", "at")
+    want = _aligned(ids, matched)
+    last = _aligned(ids, written.select("record").with_row_index("at"))
+    stopped = ids["record"].is_in(ambiguous["record"].drop_nulls().implode())
+    ever = written["ever"].gather(last).fill_null(value=False)
+    linked = want.is_not_null() & ~stopped
+    return (
+        records.select("record", *_present(records, names, "crm.", "s."))
+        .with_row_index("row")
+        .hstack(wanted.select("external_id", *_present(wanted, names, "", "w.")).select(pl.all().gather(want)))
+        .hstack(written.select(_present(written, names, "last.", "l.")).select(pl.all().gather(last)))
+        .with_columns(linked=linked, ambiguous=stopped, ever=ever)
+    )
+
+
+def _aligned(ids: pl.DataFrame, rows: pl.DataFrame) -> pl.Series:
+    """Give the row number `at` of each record, null where it has none."""
+    return ids.join(rows, on="record", how="left", maintain_order="left")["at"]
+
+
+def _present(frame: pl.DataFrame, names: Sequence[str], prefix: str, new: str) -> list[pl.Expr]:
+    """Select `PREFIX + name` as `NEW + name`, null where the frame lacks it."""
+    missing = pl.lit(None, dtype=pl.String()).repeat_by(pl.len()).list.explode()
+    return [(pl.col(prefix + name) if prefix + name in frame.columns else missing).alias(new + name) for name in names]
+
+
+def _decided(
+    base: pl.DataFrame,
+    field: ManagedField,
+    object_name: str,
+    digits: int,
+    limits: Mapping[str, FieldLimit] | None,
+) -> pl.DataFrame:
+    """Apply the decision table to one field: a row as _ROWS where there is something to do, to keep or to remember.
+
+    Raw text is compared first, canonical text only where it differs: most records agree already.
+    """
+    sides = base.select("row", "record", "external_id", "linked", *(f"{side}.{field.field}" for side in "wsl"))
+    want, seen, last = (pl.col(f"{side}.{field.field}") for side in "wsl")
+    if field.type is ValueType.DATETIME and digits != 3:
+        sides = sides.with_columns(canonical(want, field.type, datetime_digits=digits))
+    stirred = pl.when("linked").then(want.ne_missing(seen) | last.ne_missing(want)).otherwise(last.is_not_null())
+    rows = sides.filter(stirred & ~base["ambiguous"]).select(
+        "row",
+        "record",
+        "external_id",
+        "linked",
+        field=pl.lit(field.field),
+        before=pl.when(seen != "").then(seen),
+        after=want,
+        seen=canonical(seen, field.type, datetime_digits=digits),
+        last=canonical(last, field.type, datetime_digits=digits),
+    )
+    rows = rows.with_columns(decision=_decision(field.on_drift)).drop_nulls("decision")
+    refusal = pl.lit(None, dtype=pl.String())
+    if limits is not None:
+        refusal = misfit(pl.col("after"), field, limits.get(field.field), object_name)
+        refusal = pl.when(pl.col("decision").is_in(EXECUTED)).then(refusal)
+    return rows.with_columns(refusal=refusal).select(
+        "row",
+        "record",
+        "external_id",
+        "field",
+        "before",
+        "after",
+        decision=pl.when(pl.col("refusal").is_not_null()).then(pl.lit("refused")).otherwise("decision"),
+        reason=pl.coalesce("refusal", _reason()),
+    )
+
+
+def _decision(on_drift: OnDrift) -> pl.Expr:
+    """Give the table of architecture §5 over `after` (wanted), `seen`, `last` and `linked`; "same" is to be remembered,
+    null is nothing at all. Never written counts as last written = empty."""
+    after, seen, last = pl.col("after"), pl.col("seen"), pl.col("last")
+    drift = "drift_kept" if on_drift is OnDrift.RESPECT else "drift_written"
+    return (
+        pl.when(~pl.col("linked"))
+        .then(pl.when(seen == last).then(pl.lit("clear")))
+        .when(after.eq_missing(seen))
+        .then(pl.when(last.ne_missing(after)).then(pl.lit("same")))
+        .when(seen.is_not_null() & seen.ne_missing(last))
+        .then(pl.lit(drift))
+        .when(after.is_null())
+        .then(pl.lit("clear"))
+        .otherwise(pl.lit("write"))
+    )
+
+
+def _reason() -> pl.Expr:
+    return (
+        pl.when(~pl.col("linked"))
+        .then(pl.lit("the record is no longer matched and still holds what we wrote"))
+        .when(pl.col("decision") == "drift_written")
+        .then(pl.lit("somebody else set this value; on_drift overwrites it"))
+        .when(pl.col("decision") == "drift_kept")
+        .then(pl.lit("somebody else set this value; on_drift respects it"))
+        .when(pl.col("decision") == "clear")
+        .then(pl.lit("no longer wanted"))
+        .when(pl.col("last").is_null())
+        .then(pl.lit("new value"))
+        .when(pl.col("seen").is_null())
+        .then(pl.lit("somebody emptied it"))
+        .otherwise(pl.lit("the value changed"))
+    )
+
+
+def _changes(rows: pl.DataFrame, object_map: ObjectMap) -> pl.DataFrame:
+    constants = {
+        "connector": object_map.connector,
+        "object": object_map.object,
+        "entity": object_map.entity.value,
+    }
+    return (
+        rows.sort("row", maintain_order=True)
+        .with_columns(pl.lit(value).alias(name) for name, value in constants.items())
+        .select(*CHANGES)
+    )
+
+
+def _marks(base: pl.DataFrame, changes: pl.DataFrame) -> pl.DataFrame:
+    """One row per live record: record, external_id, linked, ambiguous, ever, and whether any field is executed,
+    cleared, kept, refused."""
+    decision = pl.col("decision")
+    executed = decision.is_in(EXECUTED)
+    flags = changes.group_by("row").agg(
+        executed=executed.any(),
+        clears=(executed & pl.col("after").is_null()).any(),
+        kept=(decision == "drift_kept").any(),
+        refused=(decision == "refused").any(),
+    )
+    names = ["executed", "clears", "kept", "refused"]
+    known = base.select("row", "record", "external_id", "linked", "ambiguous", "ever")
+    joined = known.join(flags, on="row", how="left", maintain_order="left")
+    return joined.with_columns(pl.col(names).fill_null(value=False))
+
+
+def _buckets(marks: pl.DataFrame, gone: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
+    bucket = (
+        pl.when("ambiguous")
+        .then(pl.lit(Bucket.AMBIGUOUS.value))
+        .when(~pl.col("linked"))
+        .then(pl.lit(Bucket.UNLINKED.value))
+        .when("refused")
+        .then(pl.lit(Bucket.REFUSED.value))
+        .when("executed")
+        .then(pl.lit(Bucket.WRITTEN.value))
+        .when("kept")
+        .then(pl.lit(Bucket.DRIFT_KEPT.value))
+        .otherwise(pl.lit(Bucket.UNCHANGED.value))
+    )
+    buckets = [marks.select("record", bucket=bucket)]
+    return pl.concat([*buckets, _lost(gone, records).select("record", bucket=pl.lit(Bucket.GONE.value))])
+
+
+def _lost(gone: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
+    """Give the gone records that did not come back."""
+    if gone.is_empty():
+        return pl.DataFrame(schema=FORGET)
+    return (
+        gone.select("record").unique(maintain_order=True).filter(~pl.col("record").is_in(records["record"].implode()))
+    )
+
+
+def _remember(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Give a JSON object per record with exactly the fields to remember: one that is being written keeps its own."""
+    same = rows.filter(pl.col("decision") == "same")
+    if same.is_empty():
+        return pl.DataFrame(schema=REMEMBER)
+    quoted = pl.col("field").replace_strict(list(names), [json.dumps(name) for name in names], return_dtype=pl.String)
+    value = pl.struct(v="after").struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
+    pairs = same.select("row", "record", pair=pl.concat_str(quoted, pl.lit(":"), value))
+    together = pairs.group_by("row", maintain_order=True).agg(pl.col("record").first(), pl.col("pair").str.join(","))
+    return together.select("record", values=pl.concat_str(pl.lit("{"), "pair", pl.lit("}")))
+
+
+def _forget(marks: pl.DataFrame, written: pl.DataFrame, gone: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
+    """Gone records, and unmatched ones of which nothing is left that we wrote. One with values still to be cleared is
+    remembered until they are: forgotten before, a failed call would leave them for ever."""
+    settled = _UNLINKED & pl.col("ever") & ~pl.col("executed") & ~pl.col("refused")
+    lost = _lost(gone, records)
+    if lost.height:
+        lost = lost.filter(pl.col("record").is_in(written["record"].implode()))
+    return pl.concat([marks.filter(settled).select("record"), lost])
+
+
+def _no_record(wanted: pl.DataFrame, marks: pl.DataFrame, ambiguous: pl.DataFrame) -> int:
+    """Count the entities, not deactivated, that are neither linked nor named in an ambiguity."""
+    found = [marks.filter("linked").select("external_id"), ambiguous.select("external_id").drop_nulls()]
+    away = (
+        wanted.filter(DEACTIVATED)["external_id"] if DEACTIVATED in wanted.columns else pl.Series([], dtype=pl.String)
+    )
+    known = pl.concat(found)
+    return wanted.height - away.len() - known.filter(~pl.col("external_id").is_in(away.implode())).height
+
+
+def _tallies(marks: pl.DataFrame) -> dict[str, int]:
+    ever, clears = pl.col("ever"), pl.col("clears")
+    before = pl.col("linked") & ever
+    leaving = _UNLINKED & ever & clears
+    counts = marks.select(
+        linked=pl.col("linked").sum(),
+        written_before=before.sum(),
+        changing=(before & pl.col("executed")).sum(),
+        clearing=((before & clears) | leaving).sum(),
+        unlinking=leaving.sum(),
+    )
+    return {name: int(value) for name, value in counts.row(0, named=True).items()}

@@ -1,0 +1,42 @@
+"""External ids that a CRM would refuse because another record holds them: found before any call, so that the rest of
+the record is written all the same. Decides over one plan; calls nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import polars as pl
+
+from engage_sync.core.plan import EXECUTED, Bucket, ObjectPlan
+
+
+def refuse_taken(plan: ObjectPlan, records: pl.DataFrame, field: str | None) -> ObjectPlan:
+    """Refuse, in the plan, every value of the unique `field` that another live record holds and keeps.
+
+    `records`: record and `crm.FIELD`…. A record whose own value the plan changes gives its old one up.
+    """
+    changes = plan.changes
+    if field is None or f"crm.{field}" not in records.columns:
+        return plan
+    held = records.select(holder="record", after=f"crm.{field}").filter(pl.col("after") != "")
+    while True:
+        moving = changes.filter((pl.col("field") == field) & pl.col("decision").is_in(EXECUTED))
+        keeping = held.join(moving.select(holder="record"), on="holder", how="anti")
+        clashes = (
+            moving.select("record", "after").join(keeping, on="after").filter(pl.col("record") != pl.col("holder"))
+        )
+        if clashes.is_empty():
+            break
+        named = clashes.group_by("record").agg(pl.col("holder").min()).with_columns(field=pl.lit(field))
+        changes = changes.join(named, on=["record", "field"], how="left", maintain_order="left")
+        taken = pl.col("holder").is_not_null()
+        changes = changes.with_columns(
+            decision=pl.when(taken).then(pl.lit("refused")).otherwise("decision"),
+            reason=pl.when(taken).then(pl.format("record {} holds this id already", "holder")).otherwise("reason"),
+        ).drop("holder")
+    if changes is plan.changes:
+        return plan
+    refused = changes.filter(pl.col("decision") == "refused")["record"]
+    hit = pl.col("record").is_in(refused.implode())
+    bucket = pl.when(hit).then(pl.lit(Bucket.REFUSED.value)).otherwise("bucket")
+    return replace(plan, changes=changes, buckets=plan.buckets.with_columns(bucket=bucket))
