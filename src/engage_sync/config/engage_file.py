@@ -1,0 +1,98 @@
+"""The definition of `config/engage.yaml`: where a project keeps its data, its time zone, its brakes and its server.
+
+Only the shape of the file; paths are resolved and secrets looked up by `project.py`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from datetime import timedelta
+from typing import Annotated, Literal, get_args
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from engage_sync.config.parts import Definition, Duration, NonEmpty
+
+Engine = Literal[
+    "duckdb", "spark", "pyspark", "postgres", "bigquery", "snowflake", "trino", "clickhouse", "databricks", "athena",
+    "datafusion", "druid", "exasol", "flink", "impala", "materialize", "mssql", "mysql", "oracle", "polars",
+    "risingwave", "singlestoredb", "sqlite",
+]  # fmt: skip
+ENGINES: tuple[str, ...] = get_args(Engine)
+
+DATABASE_SCHEMES = ("sqlite:///", "postgresql+psycopg://", "postgresql://")
+
+
+def _database(value: str) -> str:
+    """Accept a database URL, or a text that a secret completes. The text itself may hold a password: never shown."""
+    if not value.startswith((*DATABASE_SCHEMES, "${")):
+        raise PydanticCustomError("database", "must start with sqlite:/// or postgresql+psycopg://")
+    if value in {"sqlite:///", "sqlite:///:memory:"}:
+        raise PydanticCustomError("database", "must name a file, like sqlite:///var/engage.db")
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError):
+        close = difflib.get_close_matches(value, sorted(available_timezones()), n=1, cutoff=0.6)
+        hint = f"did you mean `{close[0]}`?" if close else "write a name like UTC or Europe/Berlin"
+        raise PydanticCustomError(
+            "timezone", "`{zone}` is no time zone; {hint}", {"zone": value, "hint": hint}
+        ) from None
+    return value
+
+
+class EventsSection(Definition):
+    """The event store and the engine that measures it."""
+
+    store: NonEmpty = Field(
+        "var/events",
+        description="The Delta table of events: a folder (relative to the project) or s3://…, gs://…, az://….",
+    )
+    engine: Engine = Field("duckdb", description="The Ibis backend that measures the events.")
+    engine_options: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="Options handed to the engine as they are, e.g. `memory_limit: 2GB`."
+    )
+
+
+class BrakesSection(Definition):
+    """The limits that hold a run before it touches a CRM."""
+
+    max_event_age: Duration | None = Field(
+        timedelta(hours=24),
+        description="Hold when the newest message is older than this at `as_of`. Empty switches this brake off.",
+    )
+    max_change_share: float = Field(
+        0.3, ge=0, le=1, description="Hold when more than this share of the records written before would change."
+    )
+    max_clear_share: float = Field(
+        0.1, ge=0, le=1, description="Hold when more than this share of the records written before would be emptied."
+    )
+    min_records: int = Field(100, ge=0, description="Below this many linked records both shares are off.")
+
+
+class ServerSection(Definition):
+    """Where the HTTP faces listen."""
+
+    host: NonEmpty = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 takes any free one.")
+
+
+class EngageFile(Definition):
+    """`config/engage.yaml`: where this project keeps its data, its time zone, its brakes and its server."""
+
+    database: Annotated[str, AfterValidator(_database)] = Field(
+        "sqlite:///var/engage.db",
+        description="What is remembered: `sqlite:///FILE` (relative to the project) or "
+        "`postgresql+psycopg://USER:${PASSWORD}@HOST/NAME`.",
+    )
+    events: EventsSection = Field(default_factory=EventsSection, description="Where the events are.")
+    timezone: Annotated[str, AfterValidator(_timezone)] = Field(
+        "UTC", description="The time zone of calendar days, date fields and schedules, e.g. `Europe/Berlin`."
+    )
+    brakes: BrakesSection = Field(default_factory=BrakesSection, description="The limits that hold a run.")
+    server: ServerSection = Field(default_factory=ServerSection, description="Where the HTTP faces listen.")

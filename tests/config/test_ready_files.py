@@ -1,0 +1,51 @@
+"""The files that `init` copies load, and what they set is what they say are defaults."""
+
+from pathlib import Path
+
+import pytest
+
+from engage_sync.config.project import Project, load
+from engage_sync.core.definitions import Entity
+from engage_sync.sync.wiring import connector_types
+from tests.config.projects import write
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def ready(tmp_path: Path) -> Project:
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in ROOT.glob("co*/*.yaml")}
+    return load(write(tmp_path, **texts), connector_types())
+
+
+def test_the_engage_file_says_the_defaults(ready: Project, tmp_path: Path) -> None:
+    plain = load(write(tmp_path / "plain"), connector_types())
+    for name in ("engine_name", "timezone", "brakes", "server_host", "server_port"):
+        assert getattr(ready, name) == getattr(plain, name)
+    assert ready.database.get_secret_value() == plain.database.get_secret_value()
+    assert (ready.store, plain.store) == ("var/events", "var/events")
+
+
+def test_every_field_is_computed_today(ready: Project) -> None:
+    contacts, companies = ready.connectors[0].objects
+    assert (contacts.entity, companies.entity) == (Entity.USER, Entity.ACCOUNT)
+    assert [item.field for item in (*contacts.write, *companies.write) if not item.computed] == []
+    assert {"jobtitle", "hs_buying_role"} <= set(contacts.read)
+
+
+def test_the_oauth_alternative_in_the_comments_loads(ready: Project, tmp_path: Path) -> None:
+    text = (ROOT / "connectors" / "hubspot.yaml").read_text(encoding="utf-8")
+    before, _, after = text.partition("# auth:\n")
+    commented = [line for line in after.splitlines() if line.startswith("#   ")]
+    token = "auth:\n  access_token: ${HUBSPOT_ACCESS_TOKEN}\n"
+    assert token in before
+    oauth = "auth:\n" + "".join(f"{line[2:]}\n" for line in commented)
+    changed = text.replace(token, oauth).replace("# base_url", "base_url")
+    assert len(load(write(tmp_path, hubspot=changed), connector_types()).connectors) == 1
+
+
+@pytest.mark.parametrize("kept", ["model", "hubspot"])
+def test_each_file_stands_without_the_other(tmp_path: Path, kept: str) -> None:
+    """Somebody replaces the model by their own, or works without a CRM."""
+    path = next(ROOT.glob(f"co*/{kept}.yaml"))
+    load(write(tmp_path, **{kept: path.read_text(encoding="utf-8")}), connector_types())
