@@ -1,0 +1,29 @@
+"""Functions of the engine that Ibis has no word for, or has in a form that does not serve. Nothing else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import ibis
+
+# mypy: disable-error-code="untyped-decorator,empty-body"
+
+
+@ibis.udf.scalar.builtin(name="floor")
+def floor(value: float) -> float:
+    """Give the double below; Ibis' own casts to an integer, which overflows."""
+
+
+@ibis.udf.scalar.builtin(name="ceil")
+def ceil(value: float) -> float:
+    """Give the double above; Ibis' own casts to an integer, which overflows."""
+
+
+@ibis.udf.scalar.builtin(name="epoch_us")
+def microseconds(instant: datetime) -> int:
+    """Give microseconds since 1970 UTC, exactly."""
+
+
+@ibis.udf.agg.builtin(name="fsum")
+def exact_sum(value: float) -> float:
+    """Add doubles with compensation: the plain sum changes in its last digits with the order the threads took."""
