@@ -1,0 +1,135 @@
+"""State in a PostgreSQL database: psycopg for small statements, ADBC for Arrow, advisory locks for runs.
+
+The run lock belongs to a connection of its own, so the server frees it when that connection ends, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, cast
+
+import adbc_driver_manager
+import adbc_driver_postgresql
+import psycopg
+
+from engage_sync.errors import Locked, Mistake
+from engage_sync.state.backend import IDLE_TRUSTED, Backend, Connection, Cursor
+
+if TYPE_CHECKING:
+    from adbc_driver_manager import AdbcDatabase
+
+_RUN, _SCHEMA = 7_104_021, 7_104_022
+"""The first half of the advisory locks' keys; the second half is the database schema the tables live in."""
+_LOST = re.compile(
+    r"connect|terminat|server closed|no space|could not (extend|write)|shutting down|starting up|recovery|timeout"
+    r"|too many clients|read-only|deadlock|permission denied|does not exist|password authentication",
+    re.IGNORECASE,
+)
+
+
+class PostgreSQL(Backend):
+    """The database of a `postgresql+psycopg://` URL."""
+
+    dialect = "postgresql"
+    mark = "%s"
+    keeps_arrow = True
+    as_document = "::jsonb"
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        try:
+            known = psycopg.conninfo.conninfo_to_dict(uri)
+        except psycopg.ProgrammingError:
+            # The driver's words quote the URL, password and all.
+            raise Mistake("`database` is no PostgreSQL URL; special characters in it must be percent-encoded") from None
+        self.place = f"PostgreSQL database {known.get('dbname') or 'postgres'} at {known.get('host') or 'localhost'}"
+
+    def connect(self) -> Connection:
+        """Open a connection."""
+        return cast("Connection", self._connect("engage-sync"))
+
+    def _connect(self, name: str) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(self.uri, application_name=name[:63], connect_timeout=10, client_encoding="utf8")
+
+    def alive(self, connection: Connection, idle: float) -> bool:
+        """Ask the server when the connection was long unused: it may have hung up meanwhile."""
+        actual = cast("psycopg.Connection[tuple[object, ...]]", connection)
+        if actual.closed:
+            return False
+        if idle < IDLE_TRUSTED:
+            return True
+        try:
+            actual.execute("SELECT 1")
+            actual.rollback()
+        except psycopg.Error:
+            return False
+        return True
+
+    def begin(self, cursor: Cursor, *, write: bool, durable: bool) -> None:
+        """Leave it to psycopg, which begins with the first statement; every commit waits for the disk."""
+
+    def arrow(self) -> AdbcDatabase:
+        """Open the database through the Arrow driver."""
+        return adbc_driver_postgresql.connect(self.uri)
+
+    def arrow_settings(self) -> Sequence[str]:
+        """Give nothing."""
+        return ()
+
+    def merged(self, old: str, new: str) -> str:
+        """Lay one object over another, keeping nulls."""
+        return f"{old} || {new}"
+
+    def field(self, document: str, name: str) -> str:
+        """Read one member."""
+        return f"{document} ->> '{name.replace(chr(39), chr(39) * 2)}'"
+
+    @contextmanager
+    def lock(self, owner: str) -> Iterator[None]:
+        """Hold the advisory lock on a connection whose name says who holds it."""
+        since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        connection = self._connect(f"{owner[:24]} (process {os.getpid()}) since {since}")
+        try:
+            connection.autocommit = True
+            taken = connection.execute(
+                "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))", (_RUN,)
+            ).fetchone()
+            if taken is None or not taken[0]:
+                raise Locked(_held_by(connection))
+            yield
+        finally:
+            connection.close()
+
+    @contextmanager
+    def setting_up(self) -> Iterator[None]:
+        """Hold another advisory lock, waiting for it."""
+        with self._connect("engage-sync setting up") as connection:
+            connection.execute("SELECT pg_advisory_xact_lock(%s, hashtext(current_schema()))", (_SCHEMA,))
+            yield
+
+    def reason(self, error: Exception) -> str | None:
+        """Say why the server did not serve. Mistakes in SQL and broken constraints are none of these."""
+        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+            return _first_line(error)
+        if isinstance(error, psycopg.Error | adbc_driver_manager.Error) and _LOST.search(str(error)):
+            return _first_line(error)
+        return None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0]
+
+
+def _held_by(connection: psycopg.Connection[tuple[object, ...]]) -> str:
+    """Name the connection that holds the run lock."""
+    holder = connection.execute(
+        "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory'"
+        " AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND l.classid = %s AND l.objid::bigint = (hashtext(current_schema())::bigint & 4294967295)",
+        (_RUN,),
+    ).fetchone()
+    return f"another run holds the lock: {holder[0]}" if holder else "another run holds the lock"

@@ -1,0 +1,144 @@
+"""The runs of commands: when, as of which instant, how they ended, and which of them count."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from engage_sync.errors import Mistake
+from engage_sync.state import instants
+from engage_sync.state.backend import Row
+from engage_sync.state.database import Database
+
+RUNNING = "running"
+_COLUMNS = "id, command, as_of, started_at, finished_at, status, exit, summary, held, recorded, replaced_by"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. `status` is `running` until it is finished, also when its process died; `summary` is JSON."""
+
+    id: int
+    command: str
+    as_of: datetime
+    started_at: datetime
+    finished_at: datetime | None
+    status: str
+    exit: int | None
+    summary: str | None
+    held: tuple[str, ...]
+    recorded: bool
+    replaced_by: int | None
+    """A later recorded run at the same `as_of`."""
+
+
+def start_run(database: Database, command: str, as_of: datetime, started_at: datetime) -> int:
+    """Note that a run starts; give its id, counted from 1."""
+    with database.writing() as transaction:
+        row = transaction.first(
+            "INSERT INTO engage_run (command, as_of, started_at, status, held, recorded) VALUES (?, ?, ?, ?, '[]', ?)"
+            " RETURNING id",
+            command,
+            instants.to_text(as_of),
+            instants.to_text(started_at),
+            RUNNING,
+            False,
+        )
+    assert row is not None
+    return int(row[0] or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended. `held` are the reasons of brakes."""
+
+    status: str
+    exit: int
+    finished_at: datetime
+    summary: str
+    held: Sequence[str] = ()
+
+
+def finish_run(database: Database, run: int, ending: Ending) -> None:
+    """Note how a run ended. Raises Mistake for an unknown run."""
+    with database.writing() as transaction:
+        changed = transaction.run(
+            "UPDATE engage_run SET status = ?, exit = ?, finished_at = ?, summary = ?, held = ? WHERE id = ?",
+            ending.status,
+            ending.exit,
+            instants.to_text(ending.finished_at),
+            ending.summary,
+            json.dumps(list(ending.held), ensure_ascii=False),
+            run,
+        )
+        if not changed:
+            raise Mistake(f"there is no run {run}")
+
+
+def mark_recorded(database: Database, run: int) -> None:
+    """Make the verdicts of a run count; a run recorded earlier at the same `as_of` is replaced.
+
+    Raises Mistake for an unknown run, and for one that looks back behind the newest recorded run.
+    """
+    with database.writing() as transaction:
+        row = transaction.first("SELECT as_of FROM engage_run WHERE id = ?", run)
+        if row is None:
+            raise Mistake(f"there is no run {run}")
+        as_of = str(row[0])
+        later = transaction.first("SELECT id FROM engage_run WHERE recorded AND as_of > ?", as_of)
+        if later is not None:
+            raise Mistake(f"run {run} looks back to {as_of}, run {later[0]!r} is newer: a look back is not recorded")
+        transaction.run(
+            "UPDATE engage_run SET replaced_by = ? WHERE recorded AND as_of = ? AND id <> ? AND replaced_by IS NULL",
+            run,
+            as_of,
+            run,
+        )
+        transaction.run("UPDATE engage_run SET recorded = TRUE, replaced_by = NULL WHERE id = ?", run)
+
+
+def runs(database: Database, limit: int) -> list[Run]:
+    """Give the newest runs, newest first."""
+    return _runs(database, "ORDER BY id DESC LIMIT ?", limit)
+
+
+def run(database: Database, run_id: int) -> Run | None:
+    """Give one run."""
+    return next(iter(_runs(database, "WHERE id = ?", run_id)), None)
+
+
+def newest_recorded(database: Database) -> Run | None:
+    """Give the run whose verdicts stand now."""
+    return next(
+        iter(_runs(database, "WHERE recorded AND replaced_by IS NULL ORDER BY as_of DESC, id DESC LIMIT 1")), None
+    )
+
+
+def recorded_at(database: Database, as_of: datetime) -> Run | None:
+    """Give the recorded run at exactly this instant that was not replaced."""
+    found = _runs(database, "WHERE recorded AND replaced_by IS NULL AND as_of = ?", instants.to_text(as_of))
+    return next(iter(found), None)
+
+
+def _runs(database: Database, rest: str, *parameters: int | str) -> list[Run]:
+    with database.reading() as transaction:
+        return [_run(row) for row in transaction.all(f"SELECT {_COLUMNS} FROM engage_run {rest}", *parameters)]
+
+
+def _run(row: Row) -> Run:
+    number, command, as_of, started_at, finished_at, status, code, summary, held, recorded, replaced_by = row
+    return Run(
+        id=int(number or 0),
+        command=str(command),
+        as_of=instants.from_text(str(as_of)),
+        started_at=instants.from_text(str(started_at)),
+        finished_at=None if finished_at is None else instants.from_text(str(finished_at)),
+        status=str(status),
+        exit=None if code is None else int(code),
+        summary=None if summary is None else str(summary),
+        held=tuple(json.loads(str(held))),
+        recorded=bool(recorded),
+        replaced_by=None if replaced_by is None else int(replaced_by),
+    )

@@ -1,0 +1,167 @@
+"""State in one SQLite file: write-ahead log, so that readers work beside a writer, and a lock file for runs.
+
+The lock is the operating system's (`flock`), so it ends with the process that holds it, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import adbc_driver_manager
+import adbc_driver_sqlite
+
+from engage_sync.errors import Locked, Mistake
+from engage_sync.state.backend import Backend, Connection, Cursor
+from engage_sync.state.gate import Side, gate_of
+
+if TYPE_CHECKING:
+    from adbc_driver_manager import AdbcDatabase
+
+BUSY_SECONDS = 30
+_WORDS = {
+    "locked": "another program keeps it locked",
+    "full": "the disk is full",
+    "no space": "the disk is full",
+    "unable to open": "it cannot be opened: check that its folder exists and may be written",
+    "permission denied": "permission denied",
+    "is a directory": "it is a folder",
+    "not a directory": "its folder is a file",
+    "file exists": "its folder is a file",
+    "readonly": "it may only be read: check the permissions of the file and its folder",
+    "disk i/o": "the disk reports an error",
+    "malformed": "the file is damaged: restore a backup",
+}
+
+
+class SQLite(Backend):
+    """The file of a `sqlite:///` URL."""
+
+    dialect = "sqlite"
+    mark = "?"
+    keeps_arrow = False
+    as_document = ""
+
+    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+        """Wait `busy_seconds` for another process that writes."""
+        self.path = Path(os.path.realpath(path))
+        self.place = str(path)
+        self.busy_seconds = busy_seconds
+        self.gate = gate_of(str(self.path))
+
+    def connect(self) -> Connection:
+        """Open the file, creating it; the first connection ever switches it to the write-ahead log."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        connection = sqlite3.connect(
+            self.path, timeout=self.busy_seconds, isolation_level=None, check_same_thread=False
+        )
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA foreign_keys = ON")
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return cast("Connection", connection)
+
+    def alive(self, connection: Connection, idle: float) -> bool:  # noqa: ARG002 - a file needs no question
+        """Say yes: a file does not hang up."""
+        return True
+
+    def begin(self, cursor: Cursor, *, write: bool, durable: bool) -> None:
+        """Begin; `durable` waits for the disk, so that the commit outlives a power cut too."""
+        if write:
+            cursor.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        cursor.execute("BEGIN IMMEDIATE" if write else "BEGIN")
+
+    def arrow(self) -> AdbcDatabase:
+        """Open the file through the Arrow driver's own SQLite."""
+        return adbc_driver_sqlite.connect(str(self.path))
+
+    def arrow_settings(self) -> Sequence[str]:
+        """Give the settings of `connect`."""
+        return (
+            f"PRAGMA busy_timeout = {round(self.busy_seconds * 1000)}",
+            "PRAGMA synchronous = NORMAL",
+            "PRAGMA foreign_keys = ON",
+            "PRAGMA journal_size_limit = 67108864",
+            "PRAGMA cache_size = -65536",
+        )
+
+    def merged(self, old: str, new: str) -> str:
+        """Lay one object over another (RFC 7396: a null drops the field, which reads as null again)."""
+        return f"json_patch({old}, {new})"
+
+    def field(self, document: str, name: str) -> str:
+        """Read one member; the cast keeps a number that stands unquoted in the JSON from changing the column's type."""
+        path = '$."' + json.dumps(name, ensure_ascii=False)[1:-1].replace("'", "''") + '"'
+        return f"CAST({document} ->> '{path}' AS TEXT)"
+
+    @contextmanager
+    def lock(self, owner: str) -> Iterator[None]:
+        """Hold `<file>.lock`; its text says who holds it."""
+        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise Locked(_held_by(os.pread(descriptor, 4096, 0))) from error
+            since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps({"owner": owner, "pid": os.getpid(), "since": since}).encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def setting_up(self) -> Iterator[None]:
+        """Lock the folder: nothing is left behind, and a lock on the file itself would upset SQLite's own."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    def reason(self, error: Exception) -> str | None:
+        """Say why the file did not serve. Mistakes in SQL and broken constraints are none of these."""
+        if not isinstance(error, sqlite3.Error | adbc_driver_manager.Error | OSError):
+            return None
+        text = str(error).lower()
+        if "not a database" in text:
+            raise Mistake(f"{self.place} is not an SQLite database: check `database` in config/engage.yaml") from error
+        known = next((sentence for words, sentence in _WORDS.items() if words in text), None)
+        return known or (error.strerror if isinstance(error, OSError) else None)
+
+    def for_rows(self) -> AbstractContextManager[None]:
+        """Take the rows side of the gate."""
+        return self.gate.held(Side.ROWS)
+
+    def for_arrow(self) -> AbstractContextManager[None]:
+        """Take the Arrow side of the gate."""
+        return self.gate.held(Side.ARROW)
+
+    def on_switch(self, close_idle: Callable[[], None]) -> None:
+        """Register with the gate."""
+        self.gate.on_switch(close_idle)
+
+    def forget_switch(self, close_idle: Callable[[], None]) -> None:
+        """Leave the gate."""
+        self.gate.forget(close_idle)
+
+
+def _held_by(text: bytes) -> str:
+    """Make the sentence of the lock file's text, which is empty in the instant before its holder has written it."""
+    try:
+        holder = json.loads(text)
+        return f"another run holds the lock: {holder['owner']} (process {holder['pid']}) since {holder['since']}"
+    except (ValueError, KeyError, TypeError):
+        return "another run holds the lock"

@@ -1,0 +1,254 @@
+"""All that is remembered between runs, behind one object: the only class of this room that others use.
+
+Rows leave as frozen dataclasses, anything counted in thousands as polars frames. Every method is one transaction, so a
+process killed anywhere leaves a consistent database. Database trouble is raised as Unreachable with a sentence.
+"""
+
+# ruff: noqa: A002 - `object` and `exit` are the words of the contract
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+import polars as pl
+
+from engage_sync.state import links as link_rows
+from engage_sync.state import mirror, notes, objects, plans, population, runs, written
+from engage_sync.state import outcomes as outcome_rows
+from engage_sync.state import verdicts as verdict_rows
+from engage_sync.state.database import Database, backend_of
+from engage_sync.state.memory import ConnectorMemory
+from engage_sync.state.migrate import migrate
+from engage_sync.state.outcomes import OutcomeRow
+from engage_sync.state.runs import Run
+
+__all__ = ["OutcomeRow", "Run", "State"]
+
+
+class State:
+    """An open state database."""
+
+    def __init__(self, database: Database, key_file: Path) -> None:
+        self._database = database
+        self._key_file = key_file
+
+    @classmethod
+    def open(cls, url: str, *, key_file: Path) -> State:
+        """Open `sqlite:///PATH` or `postgresql+psycopg://…`, creating or upgrading the tables.
+
+        Raises Mistake for another URL, a file that is no database and a schema that is newer; Unreachable otherwise.
+        """
+        database = Database(backend_of(url))
+        try:
+            migrate(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, key_file)
+
+    def close(self) -> None:
+        """Close the connections. Nothing is lost without it."""
+        self._database.close()
+
+    def __enter__(self) -> State:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def lock(self, owner: str) -> Iterator[None]:
+        """Hold the run lock, which ends with the process. Raises Locked, naming who has it."""
+        with ExitStack() as held:
+            with self._database.sentences():
+                held.enter_context(self._database.backend.lock(owner))
+            yield
+
+    # Runs
+
+    def start_run(self, command: str, as_of: datetime, started_at: datetime) -> int:
+        """Note that a run starts; give its id, counted from 1."""
+        return runs.start_run(self._database, command, as_of, started_at)
+
+    def finish_run(
+        self,
+        run: int,
+        *,
+        status: str,
+        exit: int,
+        finished_at: datetime,
+        summary: str,
+        held: Sequence[str] = (),
+    ) -> None:
+        """Note how a run ended; `summary` is JSON, `held` the reasons of brakes."""
+        runs.finish_run(self._database, run, runs.Ending(status, exit, finished_at, summary, held))
+
+    def mark_recorded(self, run: int) -> None:
+        """Make the verdicts of a run count. Raises Mistake when its `as_of` is before the newest recorded one."""
+        runs.mark_recorded(self._database, run)
+
+    def runs(self, limit: int) -> list[Run]:
+        """Give the newest runs, newest first."""
+        return runs.runs(self._database, limit)
+
+    def run(self, run: int) -> Run | None:
+        """Give one run."""
+        return runs.run(self._database, run)
+
+    def newest_recorded(self) -> Run | None:
+        """Give the run whose verdicts stand now."""
+        return runs.newest_recorded(self._database)
+
+    def recorded_at(self, as_of: datetime) -> Run | None:
+        """Give the recorded run at exactly this instant; of several the last."""
+        return runs.recorded_at(self._database, as_of)
+
+    # Mirror
+
+    def cursor(self, connector: str, object: str, fields: Sequence[str] = ()) -> str | None:
+        """Give where the next page starts; None: from the beginning, also because other fields were pulled so far."""
+        return mirror.cursor(self._database, connector, object, fields)
+
+    def save_page(  # noqa: PLR0913 - one page is one call and one transaction
+        self,
+        connector: str,
+        object: str,
+        *,
+        records: pl.DataFrame,
+        vanished: Sequence[str],
+        merged: Mapping[str, str],
+        cursor: str,
+        run: int,
+        done: bool,
+        fields: Sequence[str] = (),
+    ) -> None:
+        """Keep a page (records: record, values as JSON text, updated_at) and its cursor in one transaction.
+
+        A pull that started from the beginning marks, when `done`, the records it did not see as vanished.
+        """
+        page = mirror.MirrorPage(records, vanished, merged, cursor, fields, done)
+        mirror.save_page(self._database, connector, object, page, run)
+
+    def drop_cursor(self, connector: str, object: str) -> None:
+        """Make the next pull a load from the beginning."""
+        mirror.drop_cursor(self._database, connector, object)
+
+    def loaded(self, connector: str, object: str) -> bool:
+        """Tell whether the mirror of an object is whole: a load from the beginning has ended, and none is under way."""
+        return objects.loaded(self._database, connector, object)
+
+    def records(self, connector: str, object: str, fields: Sequence[str]) -> pl.DataFrame:
+        """Give live records: record, updated_at, and a String column `crm.FIELD` per field, null when unset."""
+        return mirror.records(self._database, connector, object, fields)
+
+    def gone(self, connector: str, object: str) -> pl.DataFrame:
+        """Give vanished and merged-away records: record, moved_to (the last survivor, or null), since_run."""
+        return mirror.gone(self._database, connector, object)
+
+    # Links
+
+    def links(self, connector: str, object: str) -> pl.DataFrame:
+        """Give record, external_id, level, since_run."""
+        return link_rows.links(self._database, connector, object)
+
+    def replace_links(self, connector: str, object: str, links: pl.DataFrame, run: int) -> None:
+        """Make the links exactly these (record, external_id, level); pairs that were there keep their since_run."""
+        link_rows.replace_links(self._database, connector, object, links, run)
+
+    # Population and verdicts
+
+    def save_population(self, run: int, users: pl.DataFrame, accounts: pl.DataFrame, memberships: pl.DataFrame) -> None:
+        """Add or replace users, accounts and memberships.
+
+        users: external_id, email, name, deactivated; accounts: external_id, name, domain; memberships: user, account,
+        entered_at (an instant or null). The note `population.run` tells the run.
+        """
+        population.save_population(self._database, run, users, accounts, memberships)
+
+    def users(self) -> pl.DataFrame:
+        """Give external_id, email, name, deactivated."""
+        return population.users(self._database)
+
+    def accounts(self) -> pl.DataFrame:
+        """Give external_id, name, domain."""
+        return population.accounts(self._database)
+
+    def memberships(self) -> pl.DataFrame:
+        """Give user, account, entered_at."""
+        return population.memberships(self._database)
+
+    def save_verdicts(self, run: int, entity: str, verdicts: pl.DataFrame) -> None:
+        """Keep all verdicts of an entity (external_id, document as JSON text); only what changed is written."""
+        verdict_rows.save_verdicts(self._database, run, entity, verdicts)
+
+    def verdicts(self, entity: str, *, run: int | None = None, ids: Sequence[str] | None = None) -> pl.DataFrame:
+        """Give external_id and document as they stood with a recorded run (None: the newest), of some ids or all."""
+        return verdict_rows.verdicts(self._database, entity, run=run, ids=ids)
+
+    def history(self, entity: str, external_id: str) -> pl.DataFrame:
+        """Give every document of one user or account: valid_from (run), valid_to (run, null: still), document."""
+        return verdict_rows.history(self._database, entity, external_id)
+
+    # Last written, outcomes
+
+    def written(self, connector: str, object: str, fields: Sequence[str]) -> pl.DataFrame:
+        """Give record, a String column `last.FIELD` per field (null: never written, or empty), and `ever`, true."""
+        return written.written(self._database, connector, object, fields)
+
+    def remember(self, connector: str, object: str, values: pl.DataFrame, run: int) -> None:
+        """Lay values (record, values as JSON text) over what we last wrote."""
+        written.remember(self._database, connector, object, values, run)
+
+    def forget(self, connector: str, object: str, records: Iterable[str] | None) -> None:
+        """Drop what we wrote to some records; None drops nothing."""
+        written.forget(self._database, connector, object, records)
+
+    def record_outcomes(self, run: int, connector: str, object: str, outcomes: Sequence[OutcomeRow]) -> None:
+        """Keep outcomes as they arrive, with all that follows from them, in one transaction."""
+        outcome_rows.record_outcomes(self._database, run, connector, object, outcomes)
+
+    def journal(
+        self,
+        run: int | None = None,
+        connector: str | None = None,
+        object: str | None = None,
+        record: str | None = None,
+        limit: int | None = None,
+    ) -> pl.DataFrame:
+        """Give what was written and tried, newest first, one row per field."""
+        return outcome_rows.journal(self._database, outcome_rows.JournalFilter(run, connector, object, record, limit))
+
+    def failures(self) -> pl.DataFrame:
+        """Give the records that are still refused or failing, with the number of attempts."""
+        return outcome_rows.failures(self._database)
+
+    def settle(self, connector: str, object: str, records: Sequence[str]) -> None:
+        """Drop the failures of records that need no change any more."""
+        outcome_rows.settle(self._database, connector, object, records)
+
+    # Plans, memory, notes
+
+    def save_plan(self, run: int, changes: pl.DataFrame) -> None:
+        """Keep the plan of a run."""
+        plans.save_plan(self._database, run, changes)
+
+    def plan(self, run: int) -> pl.DataFrame | None:
+        """Give the plan kept with a run, None when it kept none."""
+        return plans.plan(self._database, run)
+
+    def memory(self, connector: str) -> ConnectorMemory:
+        """Give the encrypted memory of a connector."""
+        return ConnectorMemory(self._database, self._key_file, connector)
+
+    def note(self, key: str) -> str | None:
+        """Give a small fact of the project."""
+        return notes.note(self._database, key)
+
+    def set_note(self, key: str, value: str | None) -> None:
+        """Keep a small fact of the project; None drops it."""
+        notes.set_note(self._database, key, value)

@@ -1,0 +1,216 @@
+"""Every table of the state database, declared once: what `migrations/` creates and what Alembic compares with.
+
+Queries are written as SQL in the module of their noun and never through these classes, which stay in this room. Names
+start with `engage_`, because the database may be one that other programs use too. Instants are UTC ISO text of fixed
+width (the same on both databases, ordered as text). Tables counted in millions carry no foreign keys: on PostgreSQL the
+check costs more than the insert, and their parents are never deleted.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlmodel import Field, SQLModel
+
+Document = Text().with_variant(JSONB(), "postgresql")
+"""Values of a record as one JSON object. On PostgreSQL binary, so that one field is read without parsing the rest."""
+Sequence = BigInteger().with_variant(Integer(), "sqlite")
+"""SQLite numbers rows by itself only where the type is exactly INTEGER."""
+KEYED: dict[str, bool] = {"sqlite_with_rowid": False}
+"""Rows are stored in the order of their key: one tree to write instead of two."""
+
+
+class RunRow(SQLModel, table=True):
+    """One run of a command. `replaced_by` is a later recorded run at the same `as_of`."""
+
+    __tablename__: ClassVar[str] = "engage_run"
+    id: int | None = Field(default=None, primary_key=True)
+    command: str
+    as_of: str
+    started_at: str
+    finished_at: str | None
+    status: str
+    exit: int | None
+    summary: str | None = Field(sa_type=Text)
+    held: str = Field(sa_type=Text)
+    recorded: bool
+    replaced_by: int | None
+
+
+class ObjectRow(SQLModel, table=True):
+    """One object of a connector: its pull cursor, and the number of its newest load from the beginning."""
+
+    __tablename__: ClassVar[str] = "engage_object"
+    __table_args__ = (UniqueConstraint("connector", "object"),)
+    id: int | None = Field(default=None, primary_key=True)
+    connector: str
+    object: str
+    cursor: str | None = Field(sa_type=Text)
+    fields: str = Field(sa_type=Text)
+    load: int
+    loading: bool
+
+
+class RecordRow(SQLModel, table=True):
+    """One mirrored CRM record. `load` is the newest load that saw it; `since_run` the run that last changed `gone`."""
+
+    __tablename__: ClassVar[str] = "engage_record"
+    object_id: int = Field(primary_key=True)
+    record: str = Field(primary_key=True)
+    properties: str = Field(sa_type=Document)
+    updated_at: str
+    load: int
+    gone: bool
+    since_run: int
+
+
+class MergeRow(SQLModel, table=True):
+    """A record id that lives on in another one."""
+
+    __tablename__: ClassVar[str] = "engage_merge"
+    __table_args__ = (KEYED,)
+    object_id: int = Field(primary_key=True)
+    record: str = Field(primary_key=True)
+    survivor: str
+    run: int
+
+
+class LinkRow(SQLModel, table=True):
+    """A record and the user or account it shows."""
+
+    __tablename__: ClassVar[str] = "engage_link"
+    __table_args__ = (KEYED,)
+    object_id: int = Field(primary_key=True)
+    record: str = Field(primary_key=True)
+    external_id: str
+    level: str
+    since_run: int
+
+
+class WrittenRow(SQLModel, table=True):
+    """What we last wrote to a record, or found there equal to what we wanted."""
+
+    __tablename__: ClassVar[str] = "engage_written"
+    __table_args__ = (KEYED,)
+    object_id: int = Field(primary_key=True)
+    record: str = Field(primary_key=True)
+    properties: str = Field(sa_type=Document)
+    run: int
+
+
+class UserRow(SQLModel, table=True):
+    """A user as of the newest recorded run."""
+
+    __tablename__: ClassVar[str] = "engage_user"
+    __table_args__ = (KEYED,)
+    external_id: str = Field(primary_key=True)
+    email: str | None
+    name: str | None
+    deactivated: bool
+
+
+class AccountRow(SQLModel, table=True):
+    """An account as of the newest recorded run."""
+
+    __tablename__: ClassVar[str] = "engage_account"
+    __table_args__ = (KEYED,)
+    external_id: str = Field(primary_key=True)
+    name: str | None
+    domain: str | None
+
+
+class MembershipRow(SQLModel, table=True):
+    """A user belongs to an account since `entered_at`."""
+
+    __tablename__: ClassVar[str] = "engage_membership"
+    __table_args__ = (KEYED,)
+    user_id: str = Field(primary_key=True)
+    account_id: str = Field(primary_key=True)
+    entered_at: str | None
+
+
+class VerdictRow(SQLModel, table=True):
+    """The verdict on one user or account, from run `valid_from` until before run `valid_to` (null: still)."""
+
+    __tablename__: ClassVar[str] = "engage_verdict"
+    entity: str = Field(primary_key=True)
+    external_id: str = Field(primary_key=True)
+    valid_from: int = Field(primary_key=True)
+    valid_to: int | None
+    document: str = Field(sa_type=Text)
+
+
+class VerdictSetRow(SQLModel, table=True):
+    """That a run saved its verdicts of one entity, and how many rows that changed."""
+
+    __tablename__: ClassVar[str] = "engage_verdict_set"
+    run: int = Field(primary_key=True, foreign_key="engage_run.id")
+    entity: str = Field(primary_key=True)
+    total: int
+    changed: int
+
+
+class JournalRow(SQLModel, table=True):
+    """One outcome of one record; `before` and `after` are JSON objects with the same fields, written or meant to be."""
+
+    __tablename__: ClassVar[str] = "engage_journal"
+    __table_args__ = (
+        Index("ix_engage_journal_record", "object_id", "record"),
+        Index("ix_engage_journal_run", "run"),
+    )
+    id: int | None = Field(default=None, sa_column=Column(Sequence, primary_key=True))
+    run: int
+    object_id: int
+    record: str
+    status: str
+    code: str | None
+    message: str | None = Field(sa_type=Text)
+    request: str | None
+    before: str = Field(sa_type=Text)
+    after: str = Field(sa_type=Text)
+    moved_to: str | None
+    at: str
+
+
+class FailureRow(SQLModel, table=True):
+    """A record that is still refused or failing."""
+
+    __tablename__: ClassVar[str] = "engage_failure"
+    object_id: int = Field(primary_key=True)
+    record: str = Field(primary_key=True)
+    status: str
+    code: str | None
+    message: str | None = Field(sa_type=Text)
+    request: str | None
+    run: int
+    attempts: int
+    first_at: str
+    last_at: str
+
+
+class PlanRow(SQLModel, table=True):
+    """A part of the plan of a run, as compressed Arrow IPC."""
+
+    __tablename__: ClassVar[str] = "engage_plan"
+    run: int = Field(primary_key=True, foreign_key="engage_run.id")
+    part: int = Field(primary_key=True)
+    changes: bytes = Field(sa_type=LargeBinary)
+
+
+class MemoryRow(SQLModel, table=True):
+    """What a connector must not forget, encrypted."""
+
+    __tablename__: ClassVar[str] = "engage_memory"
+    connector: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    secret: bytes = Field(sa_type=LargeBinary)
+
+
+class NoteRow(SQLModel, table=True):
+    """A small fact about the project."""
+
+    __tablename__: ClassVar[str] = "engage_note"
+    key: str = Field(primary_key=True)
+    value: str = Field(sa_type=Text)

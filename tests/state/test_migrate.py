@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, NullPool, create_engine
+
+from engage_sync.errors import Mistake
+from engage_sync.state import migrate, tables
+from engage_sync.state.store import State
+
+from .conftest import NOW, Place
+
+
+def engine(place: Place) -> Engine:
+    return create_engine(place.url, poolclass=NullPool)
+
+
+def run_sql(place: Place, sql: str) -> None:
+    if place.dialect == "sqlite":
+        connection = sqlite3.connect(place.file())
+        with connection:
+            connection.execute(sql)
+        connection.close()
+    else:
+        with psycopg.connect(place.driver_uri()) as server:
+            server.execute(sql.encode())
+
+
+def test_a_migrated_schema_equals_the_declared_tables(empty: Place) -> None:
+    empty.open().close()
+    with engine(empty).connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"version_table": migrate.VERSION_TABLE, "compare_server_default": True}
+        )
+        assert compare_metadata(context, tables.RunRow.metadata) == []
+
+
+def test_the_comparison_sees_a_difference(empty: Place) -> None:
+    empty.open().close()
+    run_sql(empty, "ALTER TABLE engage_link ADD COLUMN more TEXT")
+    run_sql(empty, "DROP TABLE engage_note")
+    with engine(empty).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": migrate.VERSION_TABLE})
+        assert len(compare_metadata(context, tables.RunRow.metadata)) == 2
+
+
+def test_a_fresh_schema_holds_the_same_statements(tmp_path: Path) -> None:
+    """SQLite keeps the text of every statement, with what Alembic does not compare."""
+    migrated, fresh = tmp_path / "migrated.db", tmp_path / "fresh.db"
+    State.open(f"sqlite:///{migrated}", key_file=tmp_path / "key").close()
+    tables.RunRow.metadata.create_all(create_engine(f"sqlite:///{fresh}", poolclass=NullPool))
+
+    def statements(path: Path) -> set[str]:
+        connection = sqlite3.connect(path)
+        rows = connection.execute(
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND tbl_name <> ?", (migrate.VERSION_TABLE,)
+        ).fetchall()
+        connection.close()
+        return {"".join(sql.split()) for (sql,) in rows}
+
+    assert statements(migrated) == statements(fresh)
+
+
+def test_head_is_the_newest_revision() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).with_name("migrations")))
+    assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
+
+
+def test_opening_again_keeps_what_is_there(empty: Place) -> None:
+    with empty.open() as state:
+        state.start_run("sync", NOW, NOW)
+    with empty.open() as state:
+        assert [run.id for run in state.runs(5)] == [1]
+
+
+def test_a_newer_schema_is_refused(place: Place) -> None:
+    run_sql(place, f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'")
+    with pytest.raises(Mistake, match=f"schema 9999.*newer version.*{migrate.HEAD}"):
+        place.open()
+
+
+OPENER = """
+import sys
+from pathlib import Path
+from engage_sync.state.store import State
+sys.stdin.readline()
+with State.open(sys.argv[1], key_file=Path(sys.argv[2])) as state:
+    state.set_note(sys.argv[3], "opened")
+"""
+
+
+def test_several_processes_may_create_it_at_once(empty: Place) -> None:
+    openers = [
+        subprocess.Popen(
+            [sys.executable, "-c", OPENER, empty.url, str(empty.key_file), str(number)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(2)
+    ]
+    for opener in openers:
+        assert opener.stdin is not None
+        opener.stdin.write("go\n")
+        opener.stdin.flush()
+    assert [opener.communicate()[1] for opener in openers] == ["", ""]
+    with empty.open() as state:
+        assert [state.note(str(number)) for number in range(2)] == ["opened"] * 2
+
+
+def test_a_ready_database_is_opened_without_the_heavy_libraries(place: Place) -> None:
+    code = (
+        "import sys; from pathlib import Path; from engage_sync.state.store import State\n"
+        "state = State.open(sys.argv[1], key_file=Path(sys.argv[2])); state.users(); state.cursor('a', 'b')\n"
+        "print(sorted({'alembic', 'sqlalchemy', 'sqlmodel', 'pyarrow', 'pandas', 'cryptography'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, place.url, str(place.key_file)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from datetime import timedelta
+
+import polars as pl
+
+from engage_sync.state.store import State
+
+from .conftest import Place
+from .frames import AT, last, links_frame, live, lost, outcome, save, values_frame
+
+
+def record(state: State, run: int, *rows: object) -> None:
+    state.record_outcomes(run, "crm", "contacts", rows)  # type: ignore[arg-type]
+
+
+def test_written_lies_over_last_written_and_mirror(state: State, run: int) -> None:
+    save(state, run, {"1": {"a": "old", "b": "theirs", "c": "full"}})
+    record(state, run, outcome("1", "written", {"a": "old", "c": "full"}, {"a": "it's 😀", "c": None}))
+    assert live(state, "a", "b", "c") == {"1": ("it's 😀", "theirs", None)}
+    assert last(state, "a", "b", "c") == {"1": ("it's 😀", None, None)}
+    record(state, run, outcome("1", "written", {"c": None}, {"c": "again"}))
+    assert live(state, "a", "b", "c") == {"1": ("it's 😀", "theirs", "again")}
+    assert last(state, "a", "c") == {"1": ("it's 😀", "again")}
+
+
+def test_written_and_cleared_is_still_ever_written(state: State, run: int) -> None:
+    record(state, run, outcome("1", "written", {"a": None}, {"a": "x"}))
+    record(state, run, outcome("1", "written", {"a": "x"}, {"a": None}))
+    assert last(state, "a") == {"1": (None,)}
+
+
+def test_the_journal_tells_field_by_field(state: State, run: int) -> None:
+    record(state, run, outcome("1", "written", {"a": None, "b c": "was"}, {"a": "x", "b c": None}))
+    record(state, run, outcome("2", "refused", {"a": "o"}, {"a": "n"}, at=AT + timedelta(seconds=1)))
+    journal = state.journal()
+    assert journal.select("record", "field", "before", "after", "status", "code", "message", "request").rows() == [
+        ("2", "a", "o", "n", "refused", "CODE", "the CRM's words", "request-1"),
+        ("1", "a", None, "x", "written", None, None, "request-1"),
+        ("1", "b c", "was", None, "written", None, None, "request-1"),
+    ]
+    assert journal.select("run", "connector", "object", "at").rows()[-1] == (run, "crm", "contacts", AT)
+
+
+def test_the_journal_is_asked_by_run_object_record_and_number(state: State, run: int) -> None:
+    other = run + 1
+    record(state, run, outcome("1", "written", {}, {"a": "x", "b": "y"}), outcome("it's", "written", {}, {"a": "x"}))
+    state.record_outcomes(other, "crm", "companies", [outcome("1", "written", {}, {"a": "z"})])
+    state.record_outcomes(other, "erp", "contacts", [outcome("1", "written", {}, {"a": "w"})])
+    assert state.journal(run=run).height == 3
+    assert state.journal(connector="erp").get_column("after").to_list() == ["w"]
+    assert state.journal(connector="crm", object="companies").get_column("after").to_list() == ["z"]
+    assert state.journal(record="it's").height == 1
+    assert state.journal(run=run, record="1").get_column("field").to_list() == ["a", "b"]
+    assert state.journal(limit=2).get_column("after").to_list() == ["w", "z"]
+    assert state.journal(limit=0).is_empty()
+    assert state.journal(run=99).is_empty()
+
+
+def test_an_outcome_without_fields_is_one_row(state: State, run: int) -> None:
+    record(state, run, outcome("1", "gone"))
+    assert state.journal().select("record", "field", "before", "after", "status").rows() == [
+        ("1", None, None, None, "gone")
+    ]
+
+
+def test_failures_count_attempts_until_it_is_written(state: State, run: int) -> None:
+    record(state, run, outcome("1", "failed", {"a": "o"}, {"a": "n"}), outcome("2", "refused", {}, {"a": "n"}))
+    record(state, run + 1, outcome("1", "refused", {"a": "o"}, {"a": "n"}, at=AT + timedelta(hours=1)))
+    columns = ["connector", "object", "record", "status", "code", "run", "attempts", "first_at", "last_at"]
+    assert state.failures().select(columns).rows() == [
+        ("crm", "contacts", "1", "refused", "CODE", run + 1, 2, AT, AT + timedelta(hours=1)),
+        ("crm", "contacts", "2", "refused", "CODE", run, 1, AT, AT),
+    ]
+    assert last(state, "a") == {}
+    record(state, run, outcome("1", "written", {"a": "o"}, {"a": "n"}))
+    assert state.failures().get_column("record").to_list() == ["2"]
+    state.settle("crm", "contacts", ["2", "3"])
+    assert state.failures().is_empty()
+
+
+def test_a_refusal_changes_no_memory(state: State, run: int) -> None:
+    save(state, run, {"1": {"a": "seen"}})
+    record(state, run, outcome("1", "refused", {"a": "seen"}, {"a": "n"}))
+    assert live(state, "a") == {"1": ("seen",)}
+    assert last(state, "a") == {}
+
+
+def test_gone_drops_what_was_written_and_the_link(state: State, run: int) -> None:
+    save(state, run, {"1": {"a": "x"}, "2": {"a": "y"}})
+    state.replace_links("crm", "contacts", links_frame(("1", "u", "email"), ("2", "v", "email")), run)
+    state.remember("crm", "contacts", values_frame({"1": {"a": "x"}, "2": {"a": "y"}}), run)
+    record(state, run, outcome("1", "failed", {}, {"a": "n"}))
+    record(state, run, outcome("1", "gone", {"a": "x"}, {"a": "n"}))
+    assert live(state, "a") == {"2": ("y",)}
+    assert lost(state) == {"1": None}
+    assert last(state, "a") == {"2": ("y",)}
+    assert state.links("crm", "contacts").get_column("record").to_list() == ["2"]
+    assert state.failures().is_empty()
+
+
+def test_a_change_that_reached_the_survivor_is_remembered_there(state: State, run: int) -> None:
+    save(state, run, {"1": {"a": "x"}, "2": {"a": "y", "b": "z"}})
+    state.remember("crm", "contacts", values_frame({"1": {"a": "x"}}), run)
+    record(state, run, outcome("1", "written", {"a": "x"}, {"a": "n"}, moved_to="2"))
+    assert live(state, "a", "b") == {"2": ("n", "z")}
+    assert lost(state) == {"1": "2"}
+    assert last(state, "a") == {"2": ("n",)}
+    assert state.journal().get_column("moved_to").to_list() == ["2"]
+
+
+def test_no_outcomes_is_nothing(state: State, run: int) -> None:
+    record(state, run)
+    assert state.journal().is_empty()
+
+
+def test_a_hundred_at_once_of_every_kind(state: State, run: int) -> None:
+    save(state, run, {str(number): {"a": "old"} for number in range(100)})
+    kinds = ["written", "refused", "failed", "gone"]
+    record(state, run, *(outcome(str(n), kinds[n % 4], {"a": "old"}, {"a": f"new {n}"}) for n in range(100)))
+    by_status = dict(state.journal().group_by("status").agg(pl.len()).iter_rows())
+    assert by_status == dict.fromkeys(kinds, 25)
+    assert last(state, "a") == {str(n): (f"new {n}",) for n in range(0, 100, 4)}
+    assert state.failures().height == 50
+    assert lost(state) == {str(n): None for n in range(3, 100, 4)}
+
+
+PUSHER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from engage_sync.state.store import OutcomeRow, State
+state = State.open(sys.argv[1], key_file=Path(sys.argv[2]))
+for number in range(100_000):
+    state.record_outcomes(1, "crm", "contacts", [
+        OutcomeRow(f"{number}-{row}", "written", None, None, None, {"a": None}, {"a": "x"}, datetime.now(UTC), None)
+        for row in range(20)
+    ])
+    print(number, flush=True)
+"""
+
+
+def test_killed_at_any_moment_journal_and_last_written_agree(place: Place) -> None:
+    pusher = subprocess.Popen(
+        [sys.executable, "-c", PUSHER, place.url, str(place.key_file)], stdout=subprocess.PIPE, text=True
+    )
+    assert pusher.stdout is not None
+    for _ in range(20):
+        assert pusher.stdout.readline()
+    os.kill(pusher.pid, signal.SIGKILL)
+    pusher.communicate()
+    with place.open() as state:
+        told = set(state.journal().get_column("record"))
+        assert told == last(state, "a").keys()
+        assert len(told) >= 400
+        assert len(told) % 20 == 0
