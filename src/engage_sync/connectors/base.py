@@ -33,11 +33,22 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One CRM object as the project uses it: its own name there (`contacts`, `Account`), its role, the fields to read."""
+    """One CRM object as the project uses it: its name there (`contacts`, `Account`), its role, the fields to read."""
 
     object: str
     role: Role
     fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `calls` within any `interval` seconds. Kinds of call with the same `window` name share one count."""
+
+    window: str
+    calls: int
+    interval: float
+    told: bool = True
+    """Whether answers carry the true limit, which then replaces this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +65,17 @@ class Limits:
     """Object → field that holds a record's further e-mail addresses, joined by `;`. Always pulled."""
     email_fields: Mapping[str, str] = field(default_factory=dict)
     """Object → the CRM's own e-mail field, which an ordinary project matches on."""
+    record_urls: Mapping[str, str] = field(default_factory=dict)
+    """Object → where a person opens a record, with `{account}` (the `Schema.account`) and `{record}` in it."""
     datetime_digits: int = 3
     """Digits below the second that a datetime field keeps."""
+    rates: Mapping[CallKind, Rate] = field(default_factory=dict)
+    """How fast calls of a kind may be sent. A kind that is not named is not held back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One live record as pulled. A field that was asked for and is unset is None; one that the CRM left out is absent."""
+    """One live record as pulled. A field asked for and unset is None; one that the CRM left out is absent."""
 
     id: str
     values: Mapping[str, str | None]
@@ -108,7 +123,8 @@ class Outcome:
     """What became of one `Change`. `code` and `message` are the CRM's own words; `request` its correlation id.
 
     `values` are the fields as the CRM now holds them where the answer said so (else empty). `moved_to` is the id of the
-    record that the change really reached, when the CRM answers for another id (a merged record).
+    record that the change really reached, when the CRM answers for another id (a merged record). `updated_at` is the
+    record's last change as the answer to the write tells it, written as `Record.updated_at` is.
     """
 
     record: str
@@ -118,6 +134,7 @@ class Outcome:
     request: str | None = None
     values: Mapping[str, str | None] = field(default_factory=dict)
     moved_to: str | None = None
+    updated_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +227,10 @@ class Turnstile:
     def enter(self, kind: CallKind) -> None:
         """Wait until a call of this kind may be sent."""
 
-    def leave(self, kind: CallKind, *, status: int | None, quota: Quota | None = None, pause: float | None = None) -> None:
-        """Say how the call ended: HTTP `status` (None without an answer), the quota told, seconds to pause all calls."""
+    def leave(
+        self, kind: CallKind, *, status: int | None, quota: Quota | None = None, pause: float | None = None
+    ) -> None:
+        """Say how the call ended: HTTP `status` (None without an answer), the quota told, seconds to pause all."""
 
 
 class Connector(ABC):
@@ -221,6 +240,8 @@ class Connector(ABC):
     Settings: ClassVar[type[BaseModel]]
     limits: ClassVar[Limits]
     turnstile: Turnstile
+    quota_key: str = ""
+    """Names the quota that the calls count against, without a secret: equal keys share one throttle in a process."""
 
     @abstractmethod
     def check(self) -> Schema:
@@ -228,7 +249,7 @@ class Connector(ABC):
 
     @abstractmethod
     def pull(self, kind: Kind, cursor: Cursor | None) -> Page:
-        """Fetch ONE page of what changed after `cursor` (None: everything). Raises Transient, LoginFailed, Misbehaved."""
+        """Fetch ONE page of what changed after `cursor` (None: all). Raises Transient, LoginFailed, Misbehaved."""
 
     @abstractmethod
     def push(self, kind: Kind, changes: Sequence[Change]) -> Iterator[Outcome]:
@@ -237,7 +258,7 @@ class Connector(ABC):
         Raises Transient, LoginFailed or Misbehaved when the call as a whole failed; changes answered before stand.
         """
 
-    def read(self, kind: Kind, ids: Sequence[str]) -> Page:
+    def read(self, kind: Kind, ids: Sequence[str]) -> Page:  # noqa: ARG002  (for those that override it)
         """Read the live values of some records, up to `limits.push_batch` ids; ids not found come as vanished."""
         raise Unsupported(f"{self.name} cannot read single records")
 
@@ -251,6 +272,6 @@ class Connector(ABC):
 
 
 class Unsupported(EngageError):
-    """This connector lacks an optional ability."""
+    """An optional ability that a connector lacks."""
 
     exit_code = 2

@@ -1,0 +1,116 @@
+"""HubSpot: contacts and companies, read and updated through its CRM API.
+
+Ties the steps of the seam to the modules that know them: `hubspot_pull`, `hubspot_read`, `hubspot_push`,
+`hubspot_schema`, over one `hubspot_http.Transport`. It never waits, retries or logs: the wrappers do.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from engage_sync.connectors import hubspot_pull, hubspot_push, hubspot_schema
+from engage_sync.connectors.base import (
+    CallKind,
+    Change,
+    Connector,
+    Cursor,
+    FieldSpec,
+    Kind,
+    Limits,
+    Memory,
+    Outcome,
+    Page,
+    Provisioned,
+    Rate,
+    Role,
+    Schema,
+    Turnstile,
+)
+from engage_sync.connectors.hubspot_auth import quota_key
+from engage_sync.connectors.hubspot_http import TIMEOUT, Transport
+from engage_sync.connectors.hubspot_settings import HubSpotSettings
+from engage_sync.errors import Mistake
+
+_CALLS = Rate("calls", calls=190, interval=10.0)
+"""The usual limit, until the first answer tells this account's (crm-apis §A3)."""
+_SEARCHES = Rate("searches", calls=4, interval=1.0, told=False)
+"""Below the 5 a second that all apps of an account share; answers to searches tell nothing."""
+
+
+class HubSpot(Connector):
+    """One HubSpot account."""
+
+    name: ClassVar[str] = "hubspot"
+    Settings: ClassVar[type[BaseModel]] = HubSpotSettings
+    limits: ClassVar[Limits] = Limits(
+        push_batch=100,
+        in_flight=8,
+        objects={"contacts": Role.CONTACT, "companies": Role.ACCOUNT},
+        further_emails=hubspot_pull.FURTHER_EMAILS,
+        email_fields={"contacts": "email"},
+        record_urls={
+            "contacts": "https://app.hubspot.com/contacts/{account}/record/0-1/{record}",
+            "companies": "https://app.hubspot.com/contacts/{account}/record/0-2/{record}",
+        },
+        datetime_digits=3,
+        rates={CallKind.READ: _CALLS, CallKind.WRITE: _CALLS, CallKind.SEARCH: _SEARCHES},
+    )
+
+    def __init__(
+        self,
+        settings: HubSpotSettings,
+        memory: Memory,
+        *,
+        timeout: tuple[float, float] = TIMEOUT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.quota_key = quota_key(settings.auth, settings.base_url)
+        self._memory = memory
+        self._http = Transport(settings, memory, timeout=timeout, clock=clock)
+
+    @property
+    def turnstile(self) -> Turnstile:
+        """Where every call passes."""
+        return self._http.turnstile
+
+    @turnstile.setter
+    def turnstile(self, turnstile: Turnstile) -> None:
+        self._http.turnstile = turnstile
+
+    def check(self) -> Schema:
+        """Log in, describe contacts and companies, and name missing scopes."""
+        return hubspot_schema.describe(self._http, self._memory, self.limits.objects, self.quota_key.rsplit(" ", 1)[-1])
+
+    def pull(self, kind: Kind, cursor: Cursor | None) -> Page:
+        """Fetch one page: of the full list, of an increment, or of the recycle bin that ends both."""
+        self._known(kind.object)
+        return hubspot_pull.pull(self._http, kind, cursor)
+
+    def push(self, kind: Kind, changes: Sequence[Change]) -> Iterator[Outcome]:
+        """Update up to 100 records."""
+        self._known(kind.object)
+        yield from hubspot_push.push(self._http, kind, changes)
+
+    def read(self, kind: Kind, ids: Sequence[str]) -> Page:
+        """Read live records by id."""
+        self._known(kind.object)
+        return hubspot_pull.read(self._http, kind, ids)
+
+    def provision(self, fields: Sequence[FieldSpec]) -> list[Provisioned]:
+        """Create the missing properties, in the group `engage`, and the missing options."""
+        for spec in fields:
+            self._known(spec.object)
+        return hubspot_schema.provision(self._http, fields)
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._http.close()
+
+    def _known(self, object_name: str) -> None:
+        if object_name not in self.limits.objects:
+            known = " and ".join(self.limits.objects)
+            raise Mistake(f"HubSpot's {object_name!r} cannot be synced; the objects are {known}")

@@ -1,0 +1,29 @@
+"""HubSpot shows the behaviour every connector must show: with a fixed token and OAuth, with either kind of merge."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from engage_sync.testing import ConnectorSuite, MergeSuite, SessionSuite, Stage
+from tests.connectors import sandboxed
+from tests.connectors.sandboxed import Clock
+
+
+class TestWithToken(ConnectorSuite, MergeSuite):
+    @pytest.fixture
+    def stage(self) -> Iterator[Stage]:
+        clock = Clock()
+        with sandboxed.sandbox(clock=clock) as running:
+            stage = sandboxed.stage(running, clock)
+            yield stage
+            stage.connector.close()
+
+
+class TestWithOAuthAndKeptIds(ConnectorSuite, MergeSuite, SessionSuite):
+    @pytest.fixture
+    def stage(self) -> Iterator[Stage]:
+        clock = Clock()
+        with sandboxed.sandbox(clock=clock, merge_mints_id=False) as running:
+            stage = sandboxed.stage(running, clock, auth=sandboxed.oauth(running))
+            yield stage
+            stage.connector.close()
