@@ -1,0 +1,83 @@
+"""Printing: one JSON document on stdout for machines, tables for people, progress and messages on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+WIDE = 160
+"""Columns to print where there is no terminal to ask: a table in a file is not folded into 80."""
+
+OUT = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+ERR = Console(stderr=True, highlight=False)
+
+
+def print_json(document: object) -> None:
+    """Print one JSON document."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+
+
+def say(text: str) -> None:
+    """Print a line of an answer for people. Rich markup is understood; escape what comes from data."""
+    OUT.print(text)
+
+
+def table(
+    title: str | None,
+    columns: Sequence[str],
+    lines: Iterable[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    cut: Sequence[str] = (),
+) -> None:
+    """Print a table for people; None is shown as –. `right` names the columns that hold numbers.
+
+    `cut` names columns that are shortened so that each row stays on one line; without any, long texts are folded.
+    """
+    rows = [["–" if cell is None else str(cell) for cell in line] for line in lines]
+    if cut:
+        rows = _shortened(rows, columns, cut)
+    drawn = Table(
+        title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
+    )
+    for column in columns:
+        number = column in right
+        drawn.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=bool(cut) or number)
+    for row in rows:
+        drawn.add_row(*map(escape, row))
+    OUT.print(drawn)
+
+
+def _shortened(rows: list[list[str]], columns: Sequence[str], cut: Sequence[str]) -> list[list[str]]:
+    """Shorten the `cut` columns to the room that the others leave, each to its share but never below its heading."""
+    widths = [max([len(column), *(len(row[number]) for row in rows)]) + 2 for number, column in enumerate(columns)]
+    room = OUT.width - sum(width for width, column in zip(widths, columns, strict=True) if column not in cut)
+    limits = [
+        max(len(column), room // len(cut) - 2) if column in cut else width
+        for width, column in zip(widths, columns, strict=True)
+    ]
+    return [
+        [cell if len(cell) <= limit else f"{cell[: limit - 1]}…" for cell, limit in zip(row, limits, strict=True)]
+        for row in rows
+    ]
+
+
+def minute(instant: str | None) -> str | None:
+    """Shorten an ISO instant to what a person reads: `2026-08-22 09:30`."""
+    return None if instant is None else instant[:16].replace("T", " ")
+
+
+@contextmanager
+def status(text: str, *, quiet: bool) -> Iterator[None]:
+    """Show a spinner on the terminal while a step without a count runs."""
+    if quiet or not ERR.is_terminal:
+        yield
+        return
+    with ERR.status(escape(text)):
+        yield

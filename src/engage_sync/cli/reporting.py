@@ -1,0 +1,124 @@
+"""Drawing a run: progress while it works, its report at the end, and its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+from rich.markup import escape
+
+from engage_sync.cli.logs import configure
+from engage_sync.cli.output import ERR, say, table
+from engage_sync.errors import EXIT_PARTIAL
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    from engage_sync.sync.cycle import Report
+    from engage_sync.sync.pull import Pulled
+
+SHOWN_CHANGES = 40
+BUCKETS = ("written", "unchanged", "drift_kept", "ambiguous", "unlinked", "gone", "refused", "held", "failed")
+
+
+class Drawn:
+    """Progress on the terminal: a line per object pulled or pushed. Silent where stderr is no terminal."""
+
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+        self.totals: dict[tuple[str, str], Pulled] = {}
+
+    def _task(self, name: str, total: int | None = None) -> TaskID:
+        if name not in self._tasks:
+            self._tasks[name] = self._bars.add_task(name, total=total)
+        return self._tasks[name]
+
+    def step(self, what: str) -> None:
+        """Show a step without a count."""
+        self._task(what)
+
+    def pulled(self, pulled: Pulled) -> None:
+        """Show the totals of one object's pull."""
+        self.totals[pulled.connector, pulled.object] = pulled
+        self._bars.update(self._task(f"pulling {pulled.connector} {pulled.object}"), completed=pulled.records)
+
+    def pushed(self, object_: str, done: int, total: int) -> None:
+        """Show how far one object's push is."""
+        self._bars.update(self._task(f"pushing {object_}", total), completed=done, total=total)
+
+    def print_pulled(self) -> None:
+        """Print what the pull brought."""
+        lines = [(p.connector, p.object, f"{p.records:,}", p.vanished, p.merged, p.pages) for p in self.totals.values()]
+        columns = ("connector", "object", "records", "gone", "merged", "pages")
+        table(None, columns, lines, right=columns[2:])
+
+
+@contextmanager
+def drawn(*, quiet: bool) -> Iterator[Drawn]:
+    """Draw progress on stderr for the length of a run, and log there."""
+    from rich import progress  # noqa: PLC0415  start-up: --help needs none of it
+
+    configure()
+    columns = (
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TimeElapsedColumn(),
+    )
+    with progress.Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal) as bars:
+        yield Drawn(bars)
+
+
+def end(report: Report) -> None:
+    """End the process with the run's exit code."""
+    if report.exit:
+        raise typer.Exit(report.exit)
+
+
+def print_errors(report: Report) -> None:
+    """Print what held or ended connectors."""
+    for reason in report.held:
+        say(f"[bold]held[/bold] {escape(reason)}")
+    for name, text in report.errors.items():
+        say(f"[bold red]{escape(name)}[/bold red]: {escape(text)}")
+
+
+def print_report(report: Report) -> None:
+    """Print a run: a line per object with its buckets, then what held it or went wrong."""
+    lines = [
+        (name, object_, _counted(counts))
+        for name, objects in report.connectors.items()
+        for object_, counts in objects.items()
+    ]
+    say(f"Run {report.run}: {report.status}, {report.reads} read and {report.writes} write calls.")
+    table(None, ("connector", "object", "records"), lines)
+    if report.no_record:
+        say(f"{report.no_record:,} users and accounts have no record in a CRM.")
+    print_errors(report)
+    if report.exit == EXIT_PARTIAL:
+        say(f"Refused and failed records are listed by `engage-sync runs {report.run}`.")
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """Name the buckets that hold records."""
+    held = [f"{counts[bucket]:,} {bucket.replace('_', ' ')}" for bucket in BUCKETS if counts[bucket]]
+    return ", ".join(held) or "none"
+
+
+def print_plan(report: Report) -> None:
+    """Print a plan: counts, then the first changes, record by record."""
+    print_report(report)
+    changes = report.changes
+    if not changes.height:
+        if report.exit == 0:
+            say("Nothing to write: the CRM holds what is wanted.")
+        return
+    columns = ("object", "record", "entity", "field", "before", "after", "decision")
+    table("\nChanges", columns, changes.head(SHOWN_CHANGES).select(columns).iter_rows())
+    if changes.height > SHOWN_CHANGES:
+        say(f"… and {changes.height - SHOWN_CHANGES:,} more (`--json` gives all of them).")

@@ -1,0 +1,194 @@
+"""Match, measure and assess on the mirror as it is: from the event store and the state to verdicts. Reads only;
+`record` is the one function here that writes, and it writes to the state, never to a CRM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from engage_sync.config.project import ConnectorFile
+from engage_sync.core.assess import Verdicts, assess
+from engage_sync.core.definitions import Entity, ObjectMap
+from engage_sync.core.matching import Matches, match
+from engage_sync.core.population import CrmValues, Population, deactivated_users, populate, with_crm_properties
+from engage_sync.sync.documents import encode, frame_of
+from engage_sync.sync.wiring import Workspace, connector_classes, kind_of
+
+CONTESTED = "contested"
+"""The level of a stored link that ended ambiguous: kept, so that the next run finds the same, and linking nobody."""
+
+ObjectKey = tuple[str, str]
+"""A connector's name and an object of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """Everything one `as_of` says, before any plan: what push, show and explain read.
+
+    `records` are the live mirrored records of each object (`record`, `updated_at`, `crm.FIELD`…), `matches` who is who.
+    """
+
+    as_of: datetime
+    population: Population
+    verdicts: Verdicts
+    records: Mapping[ObjectKey, pl.DataFrame]
+    matches: Mapping[ObjectKey, Matches]
+    counts: Mapping[str, int]
+    newest_message_at: datetime | None
+
+
+def compute(workspace: Workspace, as_of: datetime) -> Computed:
+    """Work out every verdict at `as_of` from the stored messages, the mirror and the stored links."""
+    from engage_sync.events.engine import Engine  # noqa: PLC0415  start-up: only computing needs the engine
+    from engage_sync.events.measure import scan  # noqa: PLC0415  start-up: only computing needs the engine
+
+    project = workspace.project
+    model, zone = project.model, project.timezone
+    engine = Engine(project.engine_name, project.engine_options)
+    measured = scan(workspace.store, model, as_of=as_of, timezone=zone, engine=engine)
+    facts = measured.facts()
+    excluded = deactivated_users(facts.users, facts.user_traits, model, as_of=as_of, timezone=zone)["external_id"]
+    if excluded.len():
+        facts = measured.facts(excluded)
+    population = populate(facts, model, as_of=as_of, timezone=zone)
+    records: dict[ObjectKey, pl.DataFrame] = {}
+    matches: dict[ObjectKey, Matches] = {}
+    for file in project.connectors:
+        for object_map in file.objects:
+            key = (file.name, object_map.object)
+            fields = kind_of(object_map, connector_classes()[file.connector].limits).fields
+            records[key] = workspace.state.records(file.name, object_map.object, fields)
+            matches[key] = _match(workspace, file, object_map, population, records[key])
+    population = with_crm_properties(
+        population, model, _crm_values(project.connectors, records, matches), timezone=zone
+    )
+    verdicts = assess(population, model, as_of=as_of, timezone=zone, linked=_linked(project.connectors, matches))
+    counts = {**facts.counts, **verdicts.counts, "power_limit": _first(verdicts.users, "power_limit")}
+    return Computed(as_of, population, verdicts, records, matches, counts, facts.newest_message_at)
+
+
+def _first(frame: pl.DataFrame, column: str) -> int:
+    """Give a number that is the same in every row, 0 where there is no row."""
+    return int(frame[column][0]) if frame.height else 0
+
+
+def _match(
+    workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, population: Population, records: pl.DataFrame
+) -> Matches:
+    """Match one object. While its mirror is only partly loaded what was linked stays linked and nothing new is: a match
+    that looks unique in half of the records may not be."""
+    users = object_map.entity is Entity.USER
+    key_field = object_map.match_email if users else object_map.match_domain
+    further = connector_classes()[file.connector].limits.further_emails.get(object_map.object)
+
+    def column(name: str | None) -> pl.Expr:
+        return pl.lit(None, pl.String) if name is None else pl.col(f"crm.{name}")
+
+    candidates = records.select(
+        "record",
+        column(object_map.match_external_id).alias("external_id"),
+        column(key_field).alias("key"),
+        column(further).str.split(";").fill_null([]).alias("further"),
+    )
+    entities = population.users if users else population.accounts
+    stored = workspace.state.links(file.name, object_map.object).select("record", "external_id")
+    if not workspace.state.loaded(file.name, object_map.object):
+        candidates = candidates.join(stored, on="record", how="semi")
+    return match(
+        entities.select(
+            "external_id",
+            pl.col("email" if users else "domain").alias("key"),
+            (pl.col("deactivated") if users else pl.lit(value=False)).alias("deactivated"),
+        ),
+        candidates,
+        stored,
+        workspace.state.gone(file.name, object_map.object),
+        population.aliases if users else population.aliases.clear(),
+        key="email" if users else "domain",
+        free_mail=workspace.project.model.free_mail,
+    )
+
+
+def _crm_values(
+    files: tuple[ConnectorFile, ...],
+    records: Mapping[ObjectKey, pl.DataFrame],
+    matches: Mapping[ObjectKey, Matches],
+) -> list[CrmValues]:
+    """Hang the mirrored values of each linked record onto the entity it is linked to."""
+    return [
+        CrmValues(
+            file.name,
+            object_map.entity,
+            matches[file.name, object_map.object]
+            .links.select("record", "external_id")
+            .join(records[file.name, object_map.object], on="record")
+            .drop("record", "updated_at"),
+        )
+        for file in files
+        for object_map in file.objects
+    ]
+
+
+def _linked(files: tuple[ConnectorFile, ...], matches: Mapping[ObjectKey, Matches]) -> pl.DataFrame:
+    """Give the users with a live link to a contact, one row per connector."""
+    empty = pl.DataFrame(schema={"external_id": pl.String, "connector": pl.String})
+    found = [
+        matches[file.name, object_map.object].links.select("external_id", pl.lit(file.name).alias("connector"))
+        for file in files
+        for object_map in file.objects
+        if object_map.entity is Entity.USER
+    ]
+    return pl.concat([empty, *found]).unique(maintain_order=True)
+
+
+def record(workspace: Workspace, run: int, computed: Computed) -> None:
+    """Keep what was computed as the newest recorded run: population, links, verdicts."""
+    state, population = workspace.state, computed.population
+    state.save_population(
+        run,
+        population.users.select("external_id", "email", "name", "deactivated"),
+        population.accounts.select("external_id", "name", "domain"),
+        population.memberships,
+    )
+    for (connector, object_), found in computed.matches.items():
+        contested = found.contested.with_columns(pl.lit(CONTESTED).alias("level"))
+        state.replace_links(connector, object_, pl.concat([found.links, contested]), run)
+    for entity in Entity:
+        state.save_verdicts(
+            run, entity, encode(documents(workspace, computed, entity), workspace.project.model, entity)
+        )
+    state.mark_recorded(run)
+
+
+def documents(workspace: Workspace, computed: Computed, entity: Entity) -> pl.DataFrame:
+    """Give one row per user or account with everything known, as it is recorded and shown."""
+    links = [pl.DataFrame(schema=dict.fromkeys(("external_id", "connector", "object", "record"), pl.String))]
+    text = dict.fromkeys(("external_id", "connector", "object", "reason"), pl.String())
+    ambiguous = [pl.DataFrame(schema={**text, "candidates": pl.List(pl.String)})]
+    for file in workspace.project.connectors:
+        for object_map in file.objects:
+            if object_map.entity is not entity:
+                continue
+            place = (pl.lit(file.name).alias("connector"), pl.lit(object_map.object).alias("object"))
+            found = computed.matches[file.name, object_map.object]
+            links.append(found.links.select("external_id", *place, "record"))
+            stopped = found.ambiguous.filter(pl.col("external_id").is_not_null())
+            ambiguous.append(stopped.select("external_id", *place, "reason", "candidates"))
+    return frame_of(computed.verdicts, computed.population, pl.concat(links), pl.concat(ambiguous), entity)
+
+
+def without_record(workspace: Workspace, computed: Computed) -> int:
+    """Count the users and accounts that no record of any declared object stands for."""
+    frames = {Entity.USER: computed.verdicts.users, Entity.ACCOUNT: computed.verdicts.accounts}
+    declared = {item.entity for file in workspace.project.connectors for item in file.objects}
+    return sum(
+        documents(workspace, computed, entity)
+        .join(frames[entity], on="external_id", how="semi")
+        .filter(pl.col("links").list.len() == 0)
+        .height
+        for entity in declared
+    )

@@ -1,0 +1,293 @@
+"""One cycle: pull → match, measure, assess → plan → brakes → push → record. It reads like that sentence; each step is a
+module beside this one. `plan` is the cycle stopped before the push. One `as_of` enters here and is passed down.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+
+import polars as pl
+
+from engage_sync.config.project import ConnectorFile
+from engage_sync.connectors.base import Schema, Unsupported
+from engage_sync.connectors.wrappers import Observed
+from engage_sync.core.plan import Bucket
+from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Held, Mistake
+from engage_sync.sync.compute import Computed, compute, record, without_record
+from engage_sync.sync.doctor import remember_account
+from engage_sync.sync.planning import Prepared, prepare, write_calls
+from engage_sync.sync.progress import SILENT, Progress
+from engage_sync.sync.pull import pull as pull_connector
+from engage_sync.sync.push import Pushed, Target, count_buckets, push
+from engage_sync.sync.wiring import Workspace, kind_of, open_connector
+
+Clock = Callable[[], datetime]
+Buckets = Mapping[str, int]
+_NOTHING: Buckets = {bucket.value: 0 for bucket in Bucket}
+
+
+@dataclass(slots=True)
+class Session:
+    """One connector during a run: what the CRM described, the plan, the counts, and the error that ended it, if any."""
+
+    file: ConnectorFile
+    connector: Observed
+    schema: Schema | None = None
+    prepared: Prepared | None = None
+    buckets: dict[str, Buckets] = field(default_factory=dict)
+    error: EngageError | None = None
+    incomplete: bool = False
+    """A write failed or was refused, also one to a record that counts as unlinked."""
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Keep an error of this connector to itself, so that the others' work is done."""
+        try:
+            yield
+        except (Mistake, Unsupported):
+            raise  # a mistake in the project's files is nothing that a CRM met: the run ends
+        except EngageError as error:
+            self.error = error
+
+    def exit(self) -> int:
+        """Give the exit code this connector asks for."""
+        if self.error is not None:
+            return self.error.exit_code
+        if self.prepared is not None and self.prepared.held:
+            return Held.exit_code
+        failed = any(counts.get("failed", 0) + counts.get("refused", 0) for counts in self.buckets.values())
+        return EXIT_PARTIAL if failed or self.incomplete else EXIT_DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did, for people and machines. `errors` and `held` are sentences by connector."""
+
+    run: int
+    as_of: datetime
+    status: str
+    exit: int
+    connectors: Mapping[str, Mapping[str, Buckets]]
+    no_record: int
+    reads: int
+    writes: int
+    held: tuple[str, ...]
+    errors: Mapping[str, str]
+    changes: pl.DataFrame
+    counts: Mapping[str, int]
+
+
+def pull(workspace: Workspace, only: str | None, *, clock: Clock, progress: Progress = SILENT) -> Report:
+    """Mirror what changed in the CRMs, and nothing else."""
+    with _run(workspace, "pull", clock(), clock) as current, _sessions(workspace, only) as sessions:
+        _pull(workspace, sessions, current, progress)
+        return current.finish(sessions, None)
+
+
+def recompute(
+    workspace: Workspace, as_of: datetime, *, clock: Clock, progress: Progress = SILENT
+) -> tuple[int | None, Computed]:
+    """Compute on the mirror as it is and record it. A look back is computed and not recorded: its run is None."""
+    if _is_look_back(workspace, as_of):
+        return None, compute(workspace, as_of)
+    with _run(workspace, "compute", as_of, clock) as current:
+        progress.step("computing")
+        computed = compute(workspace, as_of)
+        record(workspace, current.id, computed)
+        current.finish([], computed)
+        return current.id, computed
+
+
+def plan(
+    workspace: Workspace, only: str | None, as_of: datetime, *, clock: Clock, progress: Progress = SILENT
+) -> Report:
+    """Pull, compute and plan; only the mirror is written."""
+    with _run(workspace, "plan", as_of, clock) as current, _sessions(workspace, only) as sessions:
+        _pull(workspace, sessions, current, progress)
+        progress.step("computing")
+        computed = compute(workspace, as_of)
+        _plan(workspace, sessions, computed)
+        for session in sessions:
+            if session.prepared is not None:
+                current.planned_writes += write_calls(session.prepared, session.file)
+        return current.finish(sessions, computed)
+
+
+def sync(
+    workspace: Workspace,
+    only: str | None,
+    as_of: datetime,
+    *,
+    clock: Clock,
+    pulling: bool = True,
+    progress: Progress = SILENT,
+) -> Report:
+    """Do everything; without `pulling`, on the mirror as it is. A look back is refused."""
+    if _is_look_back(workspace, as_of):
+        raise Mistake(_look_back(workspace, as_of))
+    with (
+        _run(workspace, "sync" if pulling else "push", as_of, clock) as current,
+        _sessions(workspace, only) as sessions,
+    ):
+        if pulling:
+            _pull(workspace, sessions, current, progress)
+        progress.step("computing")
+        computed = compute(workspace, as_of)
+        record(workspace, current.id, computed)
+        _plan(workspace, sessions, computed)
+        for session in sessions:
+            _push(workspace, session, current, progress)
+        return current.finish(sessions, computed)
+
+
+def _is_look_back(workspace: Workspace, as_of: datetime) -> bool:
+    newest = workspace.state.newest_recorded()
+    return newest is not None and as_of < newest.as_of
+
+
+def _look_back(workspace: Workspace, as_of: datetime) -> str:
+    """Say why a run at this instant cannot be pushed."""
+    newest = workspace.state.newest_recorded()
+    recorded = "" if newest is None else f" (run {newest.id}, as of {newest.as_of.isoformat()})"
+    return f"{as_of.isoformat()} lies before the newest recorded run{recorded}: a look back can be shown, never pushed"
+
+
+def _pull(workspace: Workspace, sessions: list[Session], current: _Run, progress: Progress) -> None:
+    for session in sessions:
+        with session.guarded():
+            pull_connector(workspace, session.file, session.connector, run=current.id, progress=progress.pulled)
+
+
+def _plan(workspace: Workspace, sessions: list[Session], computed: Computed) -> None:
+    for session in sessions:
+        if session.error is not None:
+            continue
+        with session.guarded():
+            session.schema = session.connector.check()
+            remember_account(workspace, session.file, session.schema)
+            session.prepared = prepare(workspace, session.file, computed, session.schema)
+            held = bool(session.prepared.held)
+            session.buckets = {
+                name: count_buckets(found, None, held=held) for name, found in session.prepared.plans.items()
+            }
+
+
+def _push(workspace: Workspace, session: Session, current: _Run, progress: Progress) -> None:
+    if session.error is not None or session.prepared is None or session.prepared.held:
+        return
+    for object_map in session.file.objects:
+        found = session.prepared.plans[object_map.object]
+        pushed = Pushed()
+        if session.error is None:
+            kind = kind_of(object_map, session.connector.limits)
+            unique = object_map.match_external_id
+            target = Target(workspace, session.connector, session.file.name, kind, current.id, current.clock, unique)
+            pushed = push(target, found, partial(progress.pushed, object_map.object))
+            session.error = pushed.error
+            session.incomplete |= not {Bucket.FAILED, Bucket.REFUSED}.isdisjoint(pushed.buckets.values())
+        else:
+            pushed = Pushed.unsent(found)
+        session.buckets[object_map.object] = count_buckets(found, pushed, held=False)
+
+
+@contextmanager
+def _sessions(workspace: Workspace, only: str | None) -> Iterator[list[Session]]:
+    files = workspace.connector_files(only)
+    sessions = [Session(file, open_connector(workspace, file)) for file in files]
+    try:
+        yield sessions
+    finally:
+        for session in sessions:
+            session.connector.close()
+
+
+@dataclass(slots=True)
+class _Run:
+    """The row of the run table that this process is filling, under the lock."""
+
+    workspace: Workspace
+    id: int
+    as_of: datetime
+    clock: Clock
+    planned_writes: int = 0
+    finished: bool = False
+
+    def finish(self, sessions: list[Session], computed: Computed | None) -> Report:
+        """Count, decide status and exit code, keep the summary, and give the report."""
+        codes = {session.exit() for session in sessions}
+        exit_code = next((code for code in EXIT_ORDER if code in codes), EXIT_DONE)
+        status = {EXIT_DONE: "ok", EXIT_PARTIAL: "partial", Held.exit_code: "held"}.get(exit_code, "failed")
+        prepared = [session.prepared for session in sessions if session.prepared is not None]
+        report = Report(
+            run=self.id,
+            as_of=self.as_of,
+            status=status,
+            exit=exit_code,
+            connectors={session.file.name: _all_buckets(session) for session in sessions},
+            no_record=0 if computed is None else without_record(self.workspace, computed),
+            reads=sum(session.connector.calls["read"] for session in sessions),
+            writes=self.planned_writes + sum(session.connector.calls["write"] for session in sessions),
+            held=tuple(_named(found.connector, reason) for found in prepared for reason in found.held),
+            errors={session.file.name: str(session.error) for session in sessions if session.error is not None},
+            changes=pl.concat([found.changes() for found in prepared]) if prepared else pl.DataFrame(),
+            counts=computed.counts if computed is not None else {},
+        )
+        self._keep(report)
+        return report
+
+    def _keep(self, report: Report) -> None:
+        summary = {
+            "connectors": report.connectors,
+            "no_record": report.no_record,
+            "calls": {"read": report.reads, "write": report.writes},
+            "errors": report.errors,
+            "counts": report.counts,
+        }
+        self.workspace.state.finish_run(
+            self.id,
+            status=report.status,
+            exit=report.exit,
+            finished_at=self.clock(),
+            summary=json.dumps(summary),
+            held=report.held,
+        )
+        self.finished = True
+
+
+@contextmanager
+def _run(workspace: Workspace, command: str, as_of: datetime, clock: Clock) -> Iterator[_Run]:
+    """Hold the lock and a row in the run table for the length of a run; an exception ends the row as failed."""
+    with workspace.state.lock(f"engage-sync {command}"):
+        started = workspace.state.start_run(command, as_of, clock())
+        current = _Run(workspace, started, as_of, clock)
+        try:
+            yield current
+        except Exception as error:
+            if not current.finished:
+                code = error.exit_code if isinstance(error, EngageError) else EXIT_BUG
+                text = str(error) if isinstance(error, EngageError) else type(error).__name__
+                workspace.state.finish_run(
+                    started,
+                    status="failed",
+                    exit=code,
+                    finished_at=clock(),
+                    summary=json.dumps({"error": text}),
+                    held=(),
+                )
+            raise
+
+
+def _named(connector: str, reason: str) -> str:
+    """Put the connector's name before a reason that does not begin with it."""
+    return reason if reason.startswith(f"{connector} ") else f"{connector}: {reason}"
+
+
+def _all_buckets(session: Session) -> dict[str, Buckets]:
+    """Give every declared object its counts, zeros where the run did not get that far."""
+    from_plan = session.buckets
+    return {item.object: from_plan.get(item.object) or _NOTHING for item in session.file.objects}

@@ -1,0 +1,83 @@
+"""Mirror what changed in a CRM: page after page, each with its cursor in one transaction. Decides nothing
+about people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from engage_sync.config.project import ConnectorFile
+from engage_sync.connectors.base import Connector, Cursor, Kind, Page
+from engage_sync.errors import Misbehaved
+from engage_sync.sync.wiring import Workspace, kind_of
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What a pull of one object brought: `records` received (overlap included), ids `vanished` and `merged`."""
+
+    connector: str
+    object: str
+    records: int
+    vanished: int
+    merged: int
+    pages: int
+
+
+Progress = Callable[[Pulled], None]
+"""Told after each page, with the totals so far."""
+
+
+def pull(
+    workspace: Workspace, file: ConnectorFile, connector: Connector, *, run: int, progress: Progress
+) -> list[Pulled]:
+    """Pull every declared object of one connector to its end."""
+    return [
+        _pull_object(workspace, file.name, connector, kind_of(object_map, connector.limits), run, progress)
+        for object_map in file.objects
+    ]
+
+
+def _pull_object(
+    workspace: Workspace, name: str, connector: Connector, kind: Kind, run: int, progress: Progress
+) -> Pulled:
+    kept = workspace.state.cursor(name, kind.object, fields=kind.fields)
+    cursor = None if kept is None else Cursor(kept)
+    records = vanished = merged = pages = 0
+    while True:
+        page = connector.pull(kind, cursor)
+        if not page.done and page.cursor == cursor:
+            raise Misbehaved(f"{name}: the pull of {kind.object} does not move on (page {pages + 1})")
+        _save(workspace, name, kind, page, run)
+        records, vanished = records + len(page.records), vanished + len(page.vanished)
+        merged, pages, cursor = merged + len(page.merged), pages + 1, page.cursor
+        pulled = Pulled(name, kind.object, records, vanished, merged, pages)
+        progress(pulled)
+        if page.done:
+            return pulled
+
+
+def _save(workspace: Workspace, name: str, kind: Kind, page: Page, run: int) -> None:
+    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+    records = pl.DataFrame(
+        {
+            "record": [record.id for record in page.records],
+            "values": [encode(record.values) for record in page.records],
+            "updated_at": [record.updated_at for record in page.records],
+        },
+        schema={"record": pl.String, "values": pl.String, "updated_at": pl.String},
+    )
+    workspace.state.save_page(
+        name,
+        kind.object,
+        fields=kind.fields,
+        records=records,
+        vanished=page.vanished,
+        merged=page.merged,
+        cursor=page.cursor,
+        run=run,
+        done=page.done,
+    )

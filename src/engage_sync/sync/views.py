@@ -1,0 +1,295 @@
+"""What the faces print: verdict rows, runs and status, as frames and plain JSON documents. Reads only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypedDict
+
+import polars as pl
+
+from engage_sync.config.project import ConnectorFile
+from engage_sync.core.definitions import Entity
+from engage_sync.core.types import TYPES
+from engage_sync.errors import Mistake
+from engage_sync.state.runs import Run
+from engage_sync.sync.compute import CONTESTED, Computed, compute, documents
+from engage_sync.sync.cycle import Report
+from engage_sync.sync.doctor import Gap, Provision
+from engage_sync.sync.documents import decode, with_ages
+from engage_sync.sync.rows import iso_text, json_value, rows
+from engage_sync.sync.wiring import Workspace, connector_classes
+
+RUNS_LOOKED_AT = 200
+Json = object
+"""A value that `json.dumps` takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The verdicts of one entity at one instant: `frame` as decoded, with ages. `run` None: not recorded."""
+
+    entity: Entity
+    run: int | None
+    as_of: datetime
+    frame: pl.DataFrame
+    counts: Mapping[str, int]
+
+
+def show(workspace: Workspace, entity: Entity, as_of: datetime | None, *, everyone: bool = True) -> Shown:
+    """Give the newest recorded verdicts, or those at `as_of`: recorded then, else computed now and not recorded.
+
+    Without `everyone` deactivated users are left out. Rows come in order of external id.
+    """
+    state, model = workspace.state, workspace.project.model
+    run = state.newest_recorded() if as_of is None else state.recorded_at(as_of)
+    if run is not None:
+        frame = decode(state.verdicts(entity, run=run.id), model, entity)
+        shown = Shown(entity, run.id, run.as_of, frame, counts_of(run))
+    elif as_of is None:
+        raise Mistake("nothing has been computed yet: run `engage-sync compute` or `engage-sync sync`")
+    else:
+        computed = compute(workspace, as_of)
+        shown = Shown(entity, None, as_of, documents(workspace, computed, entity), computed.counts)
+    frame = with_ages(shown.frame, shown.as_of).sort("external_id")
+    if entity is Entity.USER and not everyone:
+        frame = frame.filter(~pl.col("deactivated").fill_null(value=False))
+    return Shown(entity, shown.run, shown.as_of, frame, shown.counts)
+
+
+def json_rows(workspace: Workspace, shown: Shown) -> pl.Series:
+    """Give one JSON text per shown row."""
+    project = workspace.project
+    return rows(shown.frame, project.model, shown.entity, timezone=project.timezone, urls=record_urls(workspace))
+
+
+def record_urls(workspace: Workspace) -> dict[tuple[str, str], str]:
+    """Give the address template of each object's records, for the CRM accounts whose id is known."""
+    urls: dict[tuple[str, str], str] = {}
+    for file in workspace.project.connectors:
+        account = workspace.state.note(f"account.{file.name}")
+        templates = connector_classes()[file.connector].limits.record_urls
+        if account:
+            urls |= {(file.name, name): text.replace("{account}", account) for name, text in templates.items()}
+    return urls
+
+
+def counts_of(run: Run) -> dict[str, int]:
+    """Give the tallies kept with a run."""
+    found = json.loads(run.summary or "{}").get("counts", {})
+    return {str(name): int(value) for name, value in found.items()}
+
+
+def report_json(report: Report) -> Json:
+    """Give the answer of `sync`, `push` and `pull`."""
+    return {
+        "run": report.run,
+        "as_of": iso_text(report.as_of),
+        "status": report.status,
+        "exit": report.exit,
+        "connectors": report.connectors,
+        "no_record": report.no_record,
+        "calls": {"read": report.reads, "write": report.writes},
+        "held": list(report.held),
+        "errors": report.errors,
+    }
+
+
+def plan_json(report: Report) -> Json:
+    """Give the answer of `plan`."""
+    names = ("connector", "object", "record", "entity", "field", "before", "after", "decision", "reason", "external_id")
+    changes = report.changes.select(names).to_dicts() if report.changes.height else []
+    return {
+        "run": report.run,
+        "as_of": iso_text(report.as_of),
+        "held": list(report.held),
+        "calls": {"read": report.reads, "write": report.writes},
+        "changes": changes,
+        "connectors": report.connectors,
+        "no_record": report.no_record,
+        "errors": report.errors,
+    }
+
+
+def check_json(gaps: list[Gap]) -> Json:
+    """Give the answer of `check`."""
+    problems = [
+        {
+            "file": gap.file,
+            "line": gap.line,
+            "object": gap.object,
+            "field": gap.field,
+            "problem": gap.problem,
+            "todo": gap.todo,
+        }
+        for gap in gaps
+    ]
+    return {"ok": not problems, "problems": problems}
+
+
+def mistake_json(mistake: Mistake) -> Json:
+    """Give the answer of `check` when the files themselves are wrong."""
+    problems = [
+        {
+            "file": found.file,
+            "line": found.line,
+            "object": None,
+            "field": None,
+            "problem": found.what,
+            "todo": "correct it",
+        }
+        for found in mistake.problems
+    ]
+    return {"ok": False, "problems": problems}
+
+
+def provision_json(done: list[Provision], *, applied: bool) -> Json:
+    """Give the answer of `provision`."""
+    return {
+        "applied": applied,
+        "fields": [
+            {
+                "connector": one.connector,
+                "object": one.object,
+                "field": one.field,
+                "type": one.type,
+                "result": one.result,
+                "message": one.message,
+            }
+            for one in done
+        ],
+    }
+
+
+class RunAnswer(TypedDict):
+    """One run as `runs` and `status` show it."""
+
+    run: int
+    command: str
+    as_of: str
+    started_at: str
+    finished_at: str | None
+    status: str
+    exit: int | None
+    held: list[str]
+    connectors: dict[str, dict[str, dict[str, int]]]
+    calls: dict[str, int]
+    errors: dict[str, str]
+    no_record: int
+
+
+class JournalAnswer(RunAnswer):
+    """One run with every value it wrote, or tried to."""
+
+    journal: list[dict[str, Json]]
+
+
+class ConnectorAnswer(TypedDict):
+    """One connector as `status` shows it. `linked` counts the linked records of each object."""
+
+    last_pull: str | None
+    last_push: str | None
+    records: dict[str, dict[str, int]]
+    linked: dict[str, int]
+    failures: int
+
+
+class StatusAnswer(TypedDict):
+    """The answer of `status`."""
+
+    newest_run: RunAnswer | None
+    recorded: dict[str, Json] | None
+    connectors: dict[str, ConnectorAnswer]
+
+
+class ComputedAnswer(TypedDict):
+    """The answer of `compute`. `run` is None for a look back."""
+
+    run: int | None
+    as_of: str
+    users: int
+    accounts: int
+    user_types: dict[str, int]
+    counts: dict[str, int]
+
+
+def run_json(run: Run) -> RunAnswer:
+    """Give one run as `runs` and `status` show it."""
+    summary = json.loads(run.summary or "{}")
+    errors = summary.get("errors", {})
+    return {
+        "run": run.id,
+        "command": run.command,
+        "as_of": iso_text(run.as_of),
+        "started_at": iso_text(run.started_at),
+        "finished_at": None if run.finished_at is None else iso_text(run.finished_at),
+        "status": "unfinished" if run.finished_at is None else run.status,
+        "exit": run.exit,
+        "held": list(run.held),
+        "connectors": summary.get("connectors", {}),
+        "calls": summary.get("calls", {"read": 0, "write": 0}),
+        "errors": errors | {"run": summary["error"]} if "error" in summary else errors,
+        "no_record": summary.get("no_record", 0),
+    }
+
+
+def runs_json(workspace: Workspace, limit: int) -> list[RunAnswer]:
+    """Give the newest runs, newest first."""
+    return [run_json(run) for run in workspace.state.runs(limit)]
+
+
+def run_with_journal(workspace: Workspace, run_id: int) -> JournalAnswer:
+    """Give one run with what it wrote, record by record. An unknown id is a Mistake."""
+    run = workspace.state.run(run_id)
+    if run is None:
+        newest = workspace.state.runs(1)
+        known = f"the newest is run {newest[0].id}" if newest else "there are no runs yet"
+        raise Mistake(f"there is no run {run_id}; {known}")
+    journal = workspace.state.journal(run=run_id)
+    lines = [{key: json_value(value) for key, value in line.items()} for line in journal.iter_rows(named=True)]
+    return {**run_json(run), "journal": lines}
+
+
+def status_json(workspace: Workspace) -> StatusAnswer:
+    """Give each connector's last successful pull and push, and the newest run."""
+    latest = runs_json(workspace, RUNS_LOOKED_AT)
+    newest = workspace.state.newest_recorded()
+    return {
+        "newest_run": latest[0] if latest else None,
+        "recorded": None if newest is None else {"run": newest.id, "as_of": iso_text(newest.as_of)},
+        "connectors": {file.name: _connector_status(workspace, file, latest) for file in workspace.project.connectors},
+    }
+
+
+def _connector_status(workspace: Workspace, file: ConnectorFile, latest: list[RunAnswer]) -> ConnectorAnswer:
+    failures = workspace.state.failures()
+    reached = [run for run in latest if file.name in run["connectors"] and file.name not in run["errors"]]
+    pulled = next((run for run in reached if run["command"] in {"sync", "plan", "pull"}), None)
+    pushed = next((run for run in reached if run["command"] in {"sync", "push"} and run["status"] != "held"), None)
+    return {
+        "last_pull": None if pulled is None else pulled["started_at"],
+        "last_push": None if pushed is None else pushed["started_at"],
+        "records": {} if pushed is None else pushed["connectors"][file.name],
+        "linked": {item.object: _linked(workspace, file.name, item.object) for item in file.objects},
+        "failures": failures.filter(pl.col("connector") == file.name).height,
+    }
+
+
+def _linked(workspace: Workspace, connector: str, object_: str) -> int:
+    return workspace.state.links(connector, object_).filter(pl.col("level") != CONTESTED).height
+
+
+def computed_json(run: int | None, computed: Computed) -> ComputedAnswer:
+    """Give the answer of `compute`: how many users are of each type, and the tallies of the run."""
+    users = computed.verdicts.users
+    types = users.select(pl.col("user_types").explode()).to_series()
+    return {
+        "run": run,
+        "as_of": iso_text(computed.as_of),
+        "users": users.height,
+        "accounts": computed.verdicts.accounts.height,
+        "user_types": {name: int((types == name).sum()) for name in TYPES},
+        "counts": dict(computed.counts),
+    }

@@ -1,0 +1,110 @@
+"""Open a project: read its files, open its state and event store, find and build connectors. The only module that
+wires; tests call the same functions with sandbox connectors. It decides nothing and moves no data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+from engage_sync.config.project import ConnectorFile, ConnectorType, Project, load
+from engage_sync.connectors.base import Connector, Kind, Limits, Role
+from engage_sync.connectors.wrappers import Observed, harden
+from engage_sync.core.definitions import Entity, ObjectMap
+from engage_sync.errors import Mistake
+from engage_sync.events.store import EventStore
+from engage_sync.state.store import State
+
+ENTRY_POINTS = "engage_sync.connectors"
+ENTITIES: Mapping[Role, Entity] = {Role.CONTACT: Entity.USER, Role.ACCOUNT: Entity.ACCOUNT}
+
+
+class Hardening(Protocol):
+    """Puts the wrappers around a connector: `wrappers.harden`, or that with clocks and gates of one's own."""
+
+    def __call__(self, connector: Connector, *, read_only: bool, daily_share: float) -> Observed:
+        """Wrap one connector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """An opened project: what it declares, what it remembers, the events it has, and how connectors are wrapped."""
+
+    project: Project
+    state: State
+    store: EventStore
+    hardened: Hardening = harden
+
+    def connector_files(self, only: str | None = None) -> tuple[ConnectorFile, ...]:
+        """Give the connector files, or the one named `only`; an unknown name is a Mistake."""
+        files = self.project.connectors
+        if only is None:
+            return files
+        chosen = tuple(file for file in files if file.name == only)
+        if not chosen:
+            known = ", ".join(file.name for file in files) or "none"
+            raise Mistake(f"there is no connector named {only!r} in this project (connectors: {known})")
+        return chosen
+
+
+def connector_classes() -> Mapping[str, type[Connector]]:
+    """Find the connector classes of all installed packages, ours included, by the name their entry point has."""
+    return {point.name: point.load() for point in entry_points(group=ENTRY_POINTS)}
+
+
+def connector_types() -> Mapping[str, ConnectorType]:
+    """Give what the configuration must know of each connector class: its settings, its objects."""
+    return {
+        name: ConnectorType(
+            settings=found.Settings,
+            objects={object_: ENTITIES[role] for object_, role in found.limits.objects.items() if role in ENTITIES},
+        )
+        for name, found in connector_classes().items()
+    }
+
+
+def load_project(root: Path) -> Project:
+    """Read and check all files of a project. Raises Mistake with every problem found."""
+    return load(root, connector_types())
+
+
+def event_store(project: Project) -> EventStore:
+    """Give the project's event store; a relative location lies in the project's folder."""
+    location = project.events_location
+    return EventStore(location if "://" in location else str(project.root / location))
+
+
+@contextmanager
+def open_workspace(root: Path, *, hardened: Hardening = harden) -> Iterator[Workspace]:
+    """Open a project for the length of a `with` block."""
+    project = load_project(root)
+    state = State.open(project.database_url(), key_file=project.root / "var" / "memory.key")
+    try:
+        yield Workspace(project, state, event_store(project), hardened)
+    finally:
+        state.close()
+
+
+def open_connector(workspace: Workspace, file: ConnectorFile, *, read_only: bool = False) -> Observed:
+    """Build one connector with its wrappers; its secrets are resolved now. Closing it is the caller's business."""
+    found = connector_classes()[file.connector]
+    built = found(file.settings(), workspace.state.memory(file.name))  # type: ignore[call-arg]
+    return workspace.hardened(built, read_only=read_only, daily_share=file.daily_share)
+
+
+def kind_of(object_map: ObjectMap, limits: Limits) -> Kind:
+    """Give the connector's view of a declared object: what must be read to match it, to compare it and to use it."""
+    wanted = [
+        object_map.match_external_id,
+        object_map.match_email,
+        object_map.match_domain,
+        limits.further_emails.get(object_map.object),
+        *object_map.read,
+        *(managed.field for managed in object_map.write),
+    ]
+    role = Role.CONTACT if object_map.entity is Entity.USER else Role.ACCOUNT
+    return Kind(object_map.object, role, tuple(sorted({name for name in wanted if name})))
