@@ -247,6 +247,9 @@ def test_an_old_feed_holds_the_run_and_leaves_the_crm_alone(run: Run, project: P
     assert ended.json["status"] == "held"
     assert ended.json["calls"]["write"] == 0
     assert ended.json["connectors"]["hubspot"]["contacts"]["held"] == 2
+    kept = run("runs", str(ended.json["run"]), *here).json["held_changes"]
+    assert {"engage_user_type", "engage_external_id"} <= {change["field"] for change in kept}
+    assert "Held" in run("runs", str(ended.json["run"]), "--project", str(project)).out
     assert run("plan", "--as-of", "2026-06-05T00:00:00Z", *here).code == 3
 
 

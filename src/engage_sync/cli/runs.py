@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -64,8 +65,13 @@ def _print_one(answer: JournalAnswer) -> None:
         say(f"  held: {escape(reason)}")
     for name, text in answer["errors"].items():
         say(f"  {name}: {escape(text)}")
-    journal = answer["journal"]
-    columns = ("object", "record", "field", "before", "after", "status", "message")
-    table(None, columns, ([line.get(name) for name in columns] for line in journal[:SHOWN_LINES]))
-    if len(journal) > SHOWN_LINES:
-        say(f"… and {len(journal) - SHOWN_LINES:,} more (`--json` gives all of them).")
+    _print_lines("Held", ("object", "record", "field", "before", "after", "decision"), answer["held_changes"])
+    _print_lines(None, ("object", "record", "field", "before", "after", "status", "message"), answer["journal"])
+
+
+def _print_lines(title: str | None, columns: Sequence[str], lines: Sequence[Mapping[str, object]]) -> None:
+    """Print the first lines as a table; nothing where there are none."""
+    if lines:
+        table(title, columns, ([line.get(name) for name in columns] for line in lines[:SHOWN_LINES]))
+    if len(lines) > SHOWN_LINES:
+        say(f"… and {len(lines) - SHOWN_LINES:,} more (`--json` gives all of them).")

@@ -63,8 +63,6 @@ class Limits:
     """The objects this connector can manage."""
     further_emails: Mapping[str, str] = field(default_factory=dict)
     """Object → field that holds a record's further e-mail addresses, joined by `;`. Always pulled."""
-    email_fields: Mapping[str, str] = field(default_factory=dict)
-    """Object → the CRM's own e-mail field, which an ordinary project matches on."""
     record_urls: Mapping[str, str] = field(default_factory=dict)
     """Object → where a person opens a record, with `{account}` (the `Schema.account`) and `{record}` in it."""
     datetime_digits: int = 3

@@ -51,7 +51,6 @@ class HubSpot(Connector):
         in_flight=8,
         objects={"contacts": Role.CONTACT, "companies": Role.ACCOUNT},
         further_emails=hubspot_pull.FURTHER_EMAILS,
-        email_fields={"contacts": "email"},
         record_urls={
             "contacts": "https://app.hubspot.com/contacts/{account}/record/0-1/{record}",
             "companies": "https://app.hubspot.com/contacts/{account}/record/0-2/{record}",

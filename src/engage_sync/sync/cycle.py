@@ -140,6 +140,7 @@ def sync(
         computed = compute(workspace, as_of)
         record(workspace, current.id, computed)
         _plan(workspace, sessions, computed)
+        _keep_held(workspace, sessions, current)
         for session in sessions:
             _push(workspace, session, current, progress)
         return current.finish(sessions, computed)
@@ -175,6 +176,13 @@ def _plan(workspace: Workspace, sessions: list[Session], computed: Computed) -> 
             session.buckets = {
                 name: count_buckets(found, None, held=held) for name, found in session.prepared.plans.items()
             }
+
+
+def _keep_held(workspace: Workspace, sessions: list[Session], current: _Run) -> None:
+    """Keep the changes that brakes hold with their run, for the person who must decide."""
+    held = [one.prepared.changes() for one in sessions if one.prepared is not None and one.prepared.held]
+    if held:
+        workspace.state.save_plan(current.id, pl.concat(held))
 
 
 def _push(workspace: Workspace, session: Session, current: _Run, progress: Progress) -> None:

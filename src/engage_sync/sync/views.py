@@ -181,9 +181,10 @@ class RunAnswer(TypedDict):
 
 
 class JournalAnswer(RunAnswer):
-    """One run with every value it wrote, or tried to."""
+    """One run with every value it wrote, or tried to, and the changes that a brake held."""
 
     journal: list[dict[str, Json]]
+    held_changes: list[dict[str, Json]]
 
 
 class ConnectorAnswer(TypedDict):
@@ -249,7 +250,8 @@ def run_with_journal(workspace: Workspace, run_id: int) -> JournalAnswer:
         raise Mistake(f"there is no run {run_id}; {known}")
     journal = workspace.state.journal(run=run_id)
     lines = [{key: json_value(value) for key, value in line.items()} for line in journal.iter_rows(named=True)]
-    return {**run_json(run), "journal": lines}
+    held = workspace.state.plan(run_id)
+    return {**run_json(run), "journal": lines, "held_changes": [] if held is None else held.to_dicts()}
 
 
 def status_json(workspace: Workspace) -> StatusAnswer:
