@@ -28,3 +28,13 @@ def test_an_edit_after_our_write_is_seen_when_the_index_has_it(tmp_path: Path) -
         assert made.sync(after=31.0).writes == 1
         assert made.values(record)["engage_reports"] == "0"
         assert made.sync(after=0).writes == 0
+
+
+def test_half_a_character_in_the_crm_is_mirrored_and_written_around(tmp_path: Path) -> None:
+    with project(tmp_path) as made:
+        record = made.contact("ann@a.example")
+        made.tell(*made.person("ann", "ann@a.example"))
+        made.crm.store.need("contacts", record).values["jobtitle"] = "half \ud83d"
+        assert made.sync().writes == 1
+        assert made.crm.store.values("contacts", record)["engage_external_id"] == "ann"
+        assert made.sync().writes == 0

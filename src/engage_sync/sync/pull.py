@@ -4,10 +4,11 @@ about people."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
+from pydantic_core import PydanticSerializationError, to_json
 
 from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Connector, Cursor, Kind, Page
@@ -61,11 +62,10 @@ def _pull_object(
 
 
 def _save(workspace: Workspace, name: str, kind: Kind, page: Page, run: int) -> None:
-    encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
     records = pl.DataFrame(
         {
             "record": [record.id for record in page.records],
-            "values": [encode(record.values) for record in page.records],
+            "values": [_document(record.values) for record in page.records],
             "updated_at": [record.updated_at for record in page.records],
         },
         schema={"record": pl.String, "values": pl.String, "updated_at": pl.String},
@@ -81,3 +81,11 @@ def _save(workspace: Workspace, name: str, kind: Kind, page: Page, run: int) -> 
         run=run,
         done=page.done,
     )
+
+
+def _document(values: Mapping[str, str | None]) -> str:
+    """Write a record's values as a JSON object; a lone surrogate, which no UTF-8 holds, as its escape."""
+    try:
+        return to_json(values).decode()
+    except PydanticSerializationError:
+        return json.dumps(values)
