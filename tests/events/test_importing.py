@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -312,7 +311,7 @@ def test_a_killed_import_is_finished_by_the_next(project: Project, tmp_path: Pat
         folder = tmp_path / "events"
         before = len(list(folder.rglob("*.parquet")))
         while process.poll() is None and len(list(folder.rglob("*.parquet"))) == before:
-            time.sleep(0.001)
+            os.sched_yield()
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert len(project.rows()) in {2, count}

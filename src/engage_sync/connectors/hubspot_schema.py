@@ -18,7 +18,7 @@ GROUP, GROUP_LABEL = "engage", "Engage"
 TEXT_LENGTH = 65_536
 ACCOUNT_PATH = "/account-info/v3/details"
 TOKEN_INFO_PATH = "/oauth/v2/private-apps/get/access-token-info"  # noqa: S105  (a path, no password)
-TODO = "HubSpot → Settings → Integrations → Private Apps or Service Keys → Scopes"
+SCOPES_PLACE = "HubSpot → Settings → Integrations → Private Apps or Service Keys → Scopes"
 
 WIRE: Mapping[ValueType, tuple[str, str]] = {
     ValueType.TEXT: ("string", "text"),
@@ -241,4 +241,4 @@ def _lacking_scopes(http: Transport, objects: Sequence[str]) -> list[str] | None
 
 
 def _sentences(scopes: Iterable[str]) -> list[str]:
-    return [f"the token lacks the scope {scope}: add it under {TODO}" for scope in scopes]
+    return [f"the token lacks the scope {scope}: add it under {SCOPES_PLACE}" for scope in scopes]
