@@ -48,4 +48,6 @@ def test_the_oauth_alternative_in_the_comments_loads(ready: Project, tmp_path: P
 def test_each_file_stands_without_the_other(tmp_path: Path, kept: str) -> None:
     """Somebody replaces the model by their own, or works without a CRM."""
     path = next(ROOT.glob(f"co*/{kept}.yaml"))
-    load(write(tmp_path, **{kept: path.read_text(encoding="utf-8")}), connector_types())
+    project = load(write(tmp_path, **{kept: path.read_text(encoding="utf-8")}), connector_types())
+    assert [file.name for file in project.connectors] == (["hubspot"] if kept == "hubspot" else [])
+    assert bool(project.model.metrics) == (kept == "model")

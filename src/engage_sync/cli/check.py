@@ -32,7 +32,7 @@ def check(project: ProjectFolder = HERE, as_json: AsJson = False) -> None:
     if as_json:
         print_json(views.check_json(gaps))
     elif not gaps:
-        say(f"All is well: a first write to {', '.join(connectors) or 'no connector'} would succeed.")
+        say(f"Every field that {', '.join(connectors) or 'the project'} needs is there and can hold its value.")
     else:
         lines = [(f"{gap.file}:{gap.line}" if gap.line else gap.file, gap.problem, gap.todo) for gap in gaps]
         table(f"{len(gaps)} things to do", ("where", "problem", "to do"), lines)
