@@ -110,6 +110,17 @@ def test_others_who_use_the_quota_are_left_their_room() -> None:
     assert window.take(10.2) == 0
 
 
+def test_others_use_is_not_forgotten_while_our_own_calls_are_under_way() -> None:
+    """7 of 10 are used by others; of our next two calls, only the answered one is counted when it is answered."""
+    window = Window(Rate("calls", 10, 10.0))
+    assert window.take(0.0) == 0
+    window.give_back(0.1, 0.1, Quota(limit=10, remaining=2, interval=10.0), None)
+    assert [window.take(0.2) for _ in range(2)] == [0, 0]
+    window.give_back(0.3, 0.1, Quota(limit=10, remaining=1, interval=10.0), None)
+    assert window.take(0.4) > 0
+    assert window.take(10.2) == 0
+
+
 def test_pause_holds_everybody() -> None:
     window = Window(RATE)
     assert window.take(0.0) == 0

@@ -69,10 +69,12 @@ class Window:
             self._interval = quota.interval
         if quota.limit is None or quota.remaining is None:
             return
-        # Whatever the CRM counts beyond our own calls is somebody else's use of the same quota.
+        # Whatever the CRM counts beyond our own calls is somebody else's use of the same quota. Our open calls may not
+        # be counted yet, which makes this too small: a larger number found before stands until its interval is over.
         self._forget(now)
-        self._foreign = max(0, quota.limit - quota.remaining - self._open - len(self._ended))
-        self._foreign_until = now + self._interval
+        foreign = quota.limit - quota.remaining - self._open - len(self._ended)
+        if foreign > 0 and foreign >= self._foreign:
+            self._foreign, self._foreign_until = foreign, now + self._interval
 
     def _span(self) -> float:
         known = 0.0 if math.isinf(self._shortest) else self._shortest
