@@ -1,9 +1,10 @@
-"""`sandbox`: the CRM stand-in alone, until it is interrupted."""
+"""`sandbox`: the CRM stand-ins alone, until they are interrupted."""
 
 from __future__ import annotations
 
 import signal
-from typing import Annotated
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -11,6 +12,14 @@ from rich.markup import escape
 from engage_sync.cli.options import AsJson, clock
 from engage_sync.cli.output import print_json, say
 from engage_sync.errors import Mistake
+
+if TYPE_CHECKING:
+    from engage_sync.sandbox.salesforce_server import SalesforceSandbox
+    from engage_sync.sandbox.server import Sandbox
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+LAST_PORT = 65_534
+"""The second stand-in needs the port after the first."""
 
 
 def register(app: typer.Typer) -> None:
@@ -20,25 +29,64 @@ def register(app: typer.Typer) -> None:
 
 def sandbox(
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Where to listen on 127.0.0.1; 0 takes a free one.")
+        int,
+        typer.Option(
+            "--port",
+            min=0,
+            max=LAST_PORT,
+            help="Where HubSpot's listens on 127.0.0.1, Salesforce's on the next; 0 takes free ones.",
+        ),
     ] = 8090,
     empty: Annotated[bool, typer.Option("--empty", help="Start without the people of the demo.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the CRM stand-ins alone; prints base URLs and tokens."""
-    from engage_sync.sandbox import server  # noqa: PLC0415  start-up: --help needs none of it
-    from engage_sync.sandbox.sample import seed  # noqa: PLC0415  start-up: --help needs none of it
-
-    try:
-        running = server.start(port, seed=None if empty else seed(clock()))
-    except OSError as error:
-        raise Mistake(f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}; choose another --port") from None
-    with running:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # or a thread of a stand-in would die of one
+    with ExitStack() as stack:
+        stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+        hubspot, salesforce = _start(stack, port, empty=empty)
         if as_json:
-            print_json({"hubspot": {"base_url": running.base_url, "access_token": running.token}})
+            print_json(
+                {
+                    "hubspot": {"base_url": hubspot.base_url, "access_token": hubspot.token},
+                    "salesforce": {
+                        "login_url": salesforce.base_url,
+                        "instance_url": salesforce.base_url,
+                        "client_id": salesforce.client_id,
+                        "client_secret": salesforce.client_secret,
+                    },
+                }
+            )
         else:
-            say("[bold]HubSpot stand-in[/bold]")
-            say(f"  base_url: {escape(running.base_url)}      (in connectors/hubspot.yaml)")
-            say(f"  export HUBSPOT_ACCESS_TOKEN={escape(running.token)}")
-            say(f"  open {escape(running.base_url)}/ in a browser to see it as a CSM does; Ctrl-C ends it")
-        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+            _tell(hubspot, salesforce)
+        signal.sigwait(STOPS)
+
+
+def _start(stack: ExitStack, port: int, *, empty: bool) -> tuple[Sandbox, SalesforceSandbox]:
+    from engage_sync.sandbox import company, salesforce_server, server  # noqa: PLC0415  start-up: --help needs none of it
+    from engage_sync.sandbox.sample import salesforce_seed, seed  # noqa: PLC0415  start-up: --help needs none of it
+
+    now = clock()
+    made = None if empty else company.generate(now)
+    asked = port
+    try:
+        hubspot = stack.enter_context(server.start(asked, seed=None if made is None else seed(now, made)))
+        asked = port + 1 if port else 0
+        people = None if made is None else salesforce_seed(now, made)
+        salesforce = stack.enter_context(salesforce_server.start(asked, seed=people))
+    except OSError as error:
+        why = error.strerror or error
+        raise Mistake(f"cannot listen on 127.0.0.1:{asked}: {why}; choose another --port") from None
+    return hubspot, salesforce
+
+
+def _tell(hubspot: Sandbox, salesforce: SalesforceSandbox) -> None:
+    say("[bold]HubSpot stand-in[/bold]")
+    say(f"  base_url: {escape(hubspot.base_url)}      (in connectors/hubspot.yaml)")
+    say(f"  export HUBSPOT_ACCESS_TOKEN={escape(hubspot.token)}")
+    say("[bold]Salesforce stand-in[/bold]")
+    say(f"  export SALESFORCE_LOGIN_URL={escape(salesforce.base_url)}")
+    say(f"  export SALESFORCE_CLIENT_ID={escape(salesforce.client_id)}")
+    say(f"  export SALESFORCE_CLIENT_SECRET={escape(salesforce.client_secret)}")
+    say(f"  open {escape(hubspot.base_url)}/ or {escape(salesforce.base_url)}/ in a browser to see them as a CSM does;")
+    say("  Ctrl-C ends them")

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from engage_sync.sandbox.calls import Calls
-from engage_sync.sandbox.faults import FAULTS, Faults, parse
+from engage_sync.sandbox.faults import Faults, no_such, parse
 from engage_sync.sandbox.refusal import Refused, not_found
 from engage_sync.sandbox.wire import Answer, Call, refusal
 
@@ -16,10 +16,12 @@ def answer(faults: Faults, calls: Calls, request: Call) -> Answer:
     try:
         match request.method, request.path:
             case "GET", "/__sandbox/faults":
-                known = {name: asdict(kind) for name, kind in FAULTS.items()}
+                known = {name: asdict(kind) for name, kind in faults.known.items()}
                 return Answer(200, {"known": known, "active": [asdict(fault) for fault in faults.active()]})
             case "POST", "/__sandbox/faults":
                 fault = parse(request.json())
+                if fault.name not in faults.known:
+                    raise Refused(no_such(fault.name, faults.known))
                 faults.add(fault)
                 return Answer(201, asdict(fault))
             case "DELETE", "/__sandbox/faults":

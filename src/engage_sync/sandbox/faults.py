@@ -1,63 +1,20 @@
 """Faults a CRM shows now and then, switched on by tests and users (crm-apis §E). Each says whether the call took effect
-before its answer went wrong. Decides what happens; the server carries it out on the socket."""
+before its answer went wrong. Keeps which are on and which call meets one; what it does is in the dialects' modules."""
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from engage_sync.sandbox.fault_answers import BEFORE, html, not_found_rows, without_one
+from engage_sync.sandbox.fault_kinds import HUBSPOT, SALESFORCE, FaultKind
 from engage_sync.sandbox.refusal import Refused
 from engage_sync.sandbox.wire import Answer, Call
 
-
-@dataclass(frozen=True, slots=True)
-class FaultKind:
-    """One kind of fault: what it is, whether the call takes effect, and whether trying again later mends it."""
-
-    what: str
-    takes_effect: bool
-    passing: bool = True
-
-
-FAULTS: Mapping[str, FaultKind] = {
-    "too_many_ten_secondly": FaultKind("429, policy TEN_SECONDLY_ROLLING", takes_effect=False),
-    "too_many_secondly": FaultKind("429, policy SECONDLY (searches)", takes_effect=False),
-    "too_many_daily": FaultKind("429, policy DAILY: nothing works before midnight", takes_effect=False, passing=False),
-    "locked": FaultKind("423: the record is locked, wait two seconds", takes_effect=False),
-    "migration": FaultKind("477 with Retry-After: the account is being moved", takes_effect=False, passing=False),
-    "server_error": FaultKind("500 with HubSpot's error body", takes_effect=False),
-    "server_error_after": FaultKind("500 although the call took effect", takes_effect=True),
-    "not_utf8": FaultKind("500 with a body that is not UTF-8", takes_effect=False),
-    "bad_gateway": FaultKind("502 with an HTML page", takes_effect=False),
-    "unavailable": FaultKind("503 with an HTML page", takes_effect=False),
-    "gateway_timeout": FaultKind("504 with an HTML page", takes_effect=False),
-    "gateway_timeout_after": FaultKind("504 although the call took effect", takes_effect=True),
-    "html_200": FaultKind("200 with an HTML page", takes_effect=False),
-    "html_200_after": FaultKind("200 with an HTML page although the call took effect", takes_effect=True),
-    "truncated_200": FaultKind("200 whose JSON ends in the middle; the call took effect", takes_effect=True),
-    "cut_body": FaultKind("the connection ends in the middle of the body; the call took effect", takes_effect=True),
-    "accepted_202": FaultKind("202 without a body; nothing happened", takes_effect=False),
-    "accepted_202_after": FaultKind("202 without a body; the call took effect", takes_effect=True),
-    "empty_results": FaultKind("2xx whose results and errors are empty; nothing happened", takes_effect=False),
-    "missing_result": FaultKind("one record is left out of the results, without an error", takes_effect=True),
-    "rows_not_found": FaultKind("207: one error names half of the rows, the others are done", takes_effect=True),
-    "batch_refused": FaultKind("400 VALIDATION_ERROR that names no row", takes_effect=False, passing=False),
-    "invalid_token": FaultKind("401 INVALID_AUTHENTICATION", takes_effect=False, passing=False),
-    "expired_token": FaultKind("401 EXPIRED_AUTHENTICATION", takes_effect=False),
-    "missing_scopes": FaultKind("403 MISSING_SCOPES", takes_effect=False, passing=False),
-    "drop_before": FaultKind("the connection ends before the call took effect", takes_effect=False),
-    "drop_after": FaultKind("the connection ends after the call took effect", takes_effect=True),
-    "reset_after": FaultKind("the connection is reset after the call took effect", takes_effect=True),
-    "hang": FaultKind("no answer for `seconds`, then 524; nothing happened", takes_effect=False),
-    "hang_after": FaultKind("no answer for `seconds`, then 524; the call took effect", takes_effect=True),
-    "shuffled": FaultKind("the results come in another order", takes_effect=True),
-}
-"""Every fault by name, for a test that tries them all."""
+FAULTS = HUBSPOT
+"""Every fault of the HubSpot stand-in by name, for a test that tries them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +41,8 @@ class Fault:
 
     def __post_init__(self) -> None:
         """Refuse a name that is no fault."""
-        if self.name not in FAULTS:
-            raise ValueError(f"{self.name} is not a fault; there are {', '.join(FAULTS)}")
+        if self.name not in HUBSPOT and self.name not in SALESFORCE:
+            raise ValueError(no_such(self.name, {**HUBSPOT, **SALESFORCE}))
 
     def fits(self, call: Call, kind: str) -> bool:
         """Say whether this fault is about such a call."""
@@ -107,16 +64,20 @@ class _Armed:
 
 
 class Faults:
-    """The faults that are switched on, in order; the first that fits a call strikes. `tick` is a monotonic clock."""
+    """The faults that are switched on, in order; the first that fits a call strikes. `tick` is a monotonic clock,
+    `known` the table of the dialect."""
 
-    def __init__(self, tick: Callable[[], float]) -> None:
+    def __init__(self, tick: Callable[[], float], known: Mapping[str, FaultKind] = FAULTS) -> None:
+        self.known = known
         self._tick = tick
         self._lock = threading.Lock()
         self._armed: list[_Armed] = []
         self.struck = 0
 
     def add(self, fault: Fault) -> None:
-        """Switch a fault on."""
+        """Switch a fault on. Raises ValueError for one of another dialect."""
+        if fault.name not in self.known:
+            raise ValueError(no_such(fault.name, self.known))
         with self._lock:
             self._armed.append(_Armed(fault, random.Random(fault.seed)))  # noqa: S311  (repeatable on purpose)
 
@@ -134,7 +95,7 @@ class Faults:
         """Find the fault that strikes this call, if one does."""
         with self._lock:
             for armed in self._armed:
-                if self._over(armed) or not armed.fault.fits(call, kind):
+                if self._over(armed) or not (self._possible(armed, call) and armed.fault.fits(call, kind)):
                     continue
                 armed.met += 1
                 if armed.met <= armed.fault.skip or armed.dice.random() >= armed.fault.probability:
@@ -144,6 +105,10 @@ class Faults:
                 self.struck += 1
                 return armed.fault
         return None
+
+    def _possible(self, armed: _Armed, call: Call) -> bool:
+        where = self.known[armed.fault.name].where
+        return where == ("*",) or any(fnmatchcase(f"{call.method} {call.path}", glob) for glob in where)
 
     def _over(self, armed: _Armed) -> bool:
         fault = armed.fault
@@ -163,56 +128,9 @@ class Ending:
     reset: bool = False
 
 
-def strike(fault: Fault, call: Call, work: Callable[[Call], Answer], dice: random.Random) -> Ending:
-    """Let a fault happen to a call. A call that is refused anyway (status 300 and more) is answered as it is."""
-    if fault.name in BEFORE:
-        return Ending(BEFORE[fault.name](fault.seconds))
-    if fault.name in ("drop_before", "hang"):
-        return Ending(
-            None if fault.name == "drop_before" else _too_late(), fault.seconds if fault.name == "hang" else 0
-        )
-    if fault.name == "empty_results":
-        return Ending(Answer(200, {"status": "COMPLETE", "results": []}))
-    if fault.name == "rows_not_found":
-        return Ending(not_found_rows(call, work))
-    answer = work(call)
-    return Ending(answer) if answer.status >= 300 else _spoilt(fault, answer, dice)
-
-
-def _spoilt(fault: Fault, answer: Answer, dice: random.Random) -> Ending:
-    match fault.name:
-        case "drop_after" | "reset_after":
-            return Ending(None, reset=fault.name == "reset_after")
-        case "hang_after":
-            return Ending(_too_late(), fault.seconds)
-        case "cut_body":
-            return Ending(answer, cut=True)
-    return Ending(_garbled(fault, answer, dice))
-
-
-def _garbled(fault: Fault, answer: Answer, dice: random.Random) -> Answer:
-    match fault.name:
-        case "truncated_200":
-            encoded = answer.encoded()
-            return replace(answer, body=encoded[: len(encoded) // 2])
-        case "shuffled":
-            return _mixed(answer, dice)
-        case "missing_result":
-            return without_one(answer)
-    instead = BEFORE[fault.name.removesuffix("_after")](fault.seconds)
-    return replace(instead, headers={**answer.headers, **instead.headers})
-
-
-def _mixed(answer: Answer, dice: random.Random) -> Answer:
-    body = json.loads(answer.encoded() or b"null")
-    if isinstance(body, dict) and isinstance(body.get("results"), list):
-        dice.shuffle(body["results"])
-        return replace(answer, body=body)
-    return answer
-
-
-def _too_late() -> Answer:
-    return html(524, "524 A timeout occurred")
+def no_such(name: str, known: Mapping[str, FaultKind]) -> str:
+    """Say which names there are."""
+    return f"{name} is not a fault; there are {', '.join(known)}"
 
 
 def parse(given: Mapping[str, object]) -> Fault:

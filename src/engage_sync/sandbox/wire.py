@@ -17,13 +17,15 @@ ORIGIN = "https://api.hubapi.com"
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP request. `path` is without query and trailing slash; `headers` have lower-case names."""
+    """One HTTP request. `path` is without query and trailing slash; `headers` have lower-case names; `target` is the
+    request line's own text."""
 
     method: str
     path: str
     query: Mapping[str, Sequence[str]]
     headers: Mapping[str, str]
     body: bytes = b""
+    target: str = ""
 
     def segments(self) -> list[str]:
         """Give the path's parts, decoded."""
@@ -88,7 +90,7 @@ def call(method: str, target: str, headers: Mapping[str, str], body: bytes) -> C
     """Read a request line's target."""
     parts = urlsplit(target)
     query = parse_qs(parts.query, keep_blank_values=True) if parts.query else {}
-    return Call(method, "/" + parts.path.strip("/"), query, headers, body)
+    return Call(method, "/" + parts.path.strip("/"), query, headers, body, target)
 
 
 def refusal(refused: Refused) -> Answer:
