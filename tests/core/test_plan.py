@@ -136,6 +136,36 @@ def test_decision_table(
     assert result.forget.is_empty()
 
 
+CHECKBOX = FieldLimit(None, None, writable=True, type=ValueType.BOOLEAN, blank="false")
+NEVER_EMPTY = [
+    # linked, wanted, seen, last, on_drift → decision with the value to write
+    pytest.param(True, "false", "false", None, "overwrite", None, id="false as it comes"),
+    pytest.param(True, None, "false", "true", "overwrite", None, id="nothing wanted, not set"),
+    pytest.param(True, None, "true", "true", "overwrite", ("write", "false"), id="nothing wanted, we set it"),
+    pytest.param(True, None, "true", "false", "respect", ("drift_kept", "false"), id="somebody set it, respected"),
+    pytest.param(True, "true", "false", None, "respect", ("write", "true"), id="not set is no drift"),
+    pytest.param(True, "true", "false", "true", "respect", ("write", "true"), id="unset by somebody is empty"),
+    pytest.param(False, None, "true", "true", "overwrite", ("clear", None), id="no longer matched, we set it"),
+    pytest.param(False, None, "false", "false", "overwrite", None, id="no longer matched, not set: nothing to clear"),
+]
+
+
+@pytest.mark.parametrize(("linked", "wanted", "seen", "last", "on_drift", "decision"), NEVER_EMPTY)
+def test_field_that_is_never_empty(
+    wanted: str | None, seen: str, last: str | None, on_drift: str, decision: tuple[str, str] | None, *, linked: bool
+) -> None:
+    """A checkbox: what it shows when nobody has set it counts as empty (crm-apis §B11)."""
+    result = plan(
+        [ManagedField("a", "lapsed", ValueType.BOOLEAN, OnDrift(on_drift))],
+        wanted={"u": {"a": wanted}} if linked else None,
+        links={"1": "u"} if linked else None,
+        seen={"1": {"a": seen}},
+        last={} if last is None else {"1": {"a": last}},
+        limits={"a": CHECKBOX},
+    )
+    assert decisions(result) == ({} if decision is None else {("1", "a"): (decision[0], seen, decision[1])})
+
+
 UNMATCHED = [
     # seen, last → decision, forgotten
     pytest.param("y", "y", "clear", False, id="no longer matched, we wrote it: cleared, remembered until it is"),
@@ -274,6 +304,20 @@ REFUSED = [
         id="one of several",
     ),
     pytest.param(ValueType.NUMBER, "many", FREE, "takes a number, not many", id="not a number"),
+    pytest.param(
+        ValueType.NUMBER,
+        "0.125",
+        FieldLimit(None, None, writable=True, decimals=2),
+        "contacts.a keeps 2 digits after the point: 0.125",
+        id="digits",
+    ),
+    pytest.param(
+        ValueType.NUMBER,
+        "-12345",
+        FieldLimit(None, None, writable=True, whole=4),
+        "contacts.a takes 4 digits before the point: -12345",
+        id="size",
+    ),
     pytest.param(ValueType.BOOLEAN, "yes", FREE, "takes true or false, not yes", id="not a boolean"),
     pytest.param(ValueType.DATE, "soon", FREE, "takes a date, not soon", id="not a date"),
     pytest.param(ValueType.DATETIME, "soon", FREE, "takes an instant, not soon", id="not an instant"),
@@ -298,6 +342,9 @@ def test_value_that_does_not_fit_is_refused_and_the_rest_is_written(
 
 
 FITTING = [
+    pytest.param(ValueType.NUMBER, "1.25", FieldLimit(None, None, writable=True, decimals=2), id="digits"),
+    pytest.param(ValueType.NUMBER, "-7", FieldLimit(None, None, writable=True, decimals=0), id="whole number"),
+    pytest.param(ValueType.NUMBER, "-123.5", FieldLimit(None, None, writable=True, whole=3), id="size"),
     pytest.param(ValueType.TEXT, "éclair", FieldLimit(None, 6, writable=True), id="length"),
     pytest.param(ValueType.SELECT, "a;b", FieldLimit(("a;b",), None, writable=True), id="option"),
     pytest.param(ValueType.MULTISELECT, "a;b", FieldLimit(("a", "b"), None, writable=True), id="several options"),
@@ -316,6 +363,18 @@ def test_value_that_fits_is_written(kind: ValueType, wanted: str, limit: FieldLi
         limits={"a": limit},
     )
     assert decisions(result) == {("1", "a"): ("write", None, wanted)}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen", "written"), [(" sp ", "sp", None), ("  ", None, None), (" new ", "sp", "new")]
+)
+def test_white_space_that_the_crm_cuts_is_no_change(wanted: str, seen: str | None, written: str | None) -> None:
+    """Else it would be written again by every run."""
+    limit = FieldLimit(None, None, writable=True, trimmed=True)
+    found = plan(
+        [text_field()], wanted={"u": {"a": wanted}}, links={"1": "u"}, seen={"1": {"a": seen}}, limits={"a": limit}
+    )
+    assert [after for _, _, after in decisions(found).values()] == ([] if written is None else [written])
 
 
 def test_clearing_needs_no_option_but_a_writable_field() -> None:

@@ -38,13 +38,18 @@ _SHOWN_OPTIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class FieldLimit:
-    """What the CRM says of a field: options (None: free), greatest length in characters, whether we may write, and its
-    type where that is one of ours."""
+    """What the CRM says of a field: options (None: free), greatest length in characters, whether we may write, its
+    type where that is one of ours, the digits it keeps before and after the point (None: all), the text that stands for
+    empty in a field that is never empty (None: it can be), and whether white space at both ends is cut."""
 
     options: tuple[str, ...] | None
     length: int | None
     writable: bool
     type: ValueType | None = None
+    decimals: int | None = None
+    blank: str | None = None
+    whole: int | None = None
+    trimmed: bool = False
 
 
 def misfit(after: pl.Expr, field: ManagedField, limit: FieldLimit | None, object_name: str) -> pl.Expr:
@@ -60,6 +65,14 @@ def misfit(after: pl.Expr, field: ManagedField, limit: FieldLimit | None, object
     reasons = [_shape(after, field, place)]
     if limit.options is not None:
         reasons.append(_option(after, field, limit.options, place))
+    if limit.decimals is not None and field.type is ValueType.NUMBER:
+        kept = after.str.extract(r"\.([0-9]+)$").str.len_chars().fill_null(0)
+        too_fine = pl.format(f"{_braced(place)} keeps {limit.decimals} digits after the point: {{}}", after)
+        reasons.append(pl.when(kept > limit.decimals).then(too_fine))
+    if limit.whole is not None and field.type is ValueType.NUMBER:
+        digits = after.str.extract(r"^-?([0-9]+)").str.len_chars()
+        too_large = pl.format(f"{_braced(place)} takes {limit.whole} digits before the point: {{}}", after)
+        reasons.append(pl.when(digits > limit.whole).then(too_large))
     if limit.length is not None:
         too_long = pl.format(f"{_braced(place)} takes {limit.length} characters, not {{}}", after.str.len_chars())
         reasons.append(pl.when(after.str.len_chars() > limit.length).then(too_long))

@@ -183,6 +183,12 @@ def _decided(
     want, seen, last = (pl.col(f"{side}.{field.field}") for side in "wsl")
     if field.type is ValueType.DATETIME and digits != 3:
         sides = sides.with_columns(canonical(want, field.type, datetime_digits=digits))
+    limit = None if limits is None else limits.get(field.field)
+    if limit is not None and limit.trimmed:
+        sides = sides.with_columns(want.str.strip_chars().replace("", None))
+    blank = None if limit is None else limit.blank
+    if blank is not None:
+        sides = sides.with_columns(_unblanked(want, seen, last, blank))
     stirred = pl.when("linked").then(want.ne_missing(seen) | last.ne_missing(want)).otherwise(last.is_not_null())
     rows = sides.filter(stirred & ~base["ambiguous"]).select(
         "row",
@@ -195,10 +201,10 @@ def _decided(
         seen=canonical(seen, field.type, datetime_digits=digits),
         last=canonical(last, field.type, datetime_digits=digits),
     )
-    rows = rows.with_columns(decision=_decision(field.on_drift)).drop_nulls("decision")
+    rows = rows.with_columns(decision=_decision(field.on_drift, blank)).drop_nulls("decision")
     refusal = pl.lit(None, dtype=pl.String())
     if limits is not None:
-        refusal = misfit(pl.col("after"), field, limits.get(field.field), object_name)
+        refusal = misfit(pl.col("after"), field, limit, object_name)
         refusal = pl.when(pl.col("decision").is_in(EXECUTED)).then(refusal)
     return rows.with_columns(refusal=refusal).select(
         "row",
@@ -212,9 +218,17 @@ def _decided(
     )
 
 
-def _decision(on_drift: OnDrift) -> pl.Expr:
+def _unblanked(want: pl.Expr, seen: pl.Expr, last: pl.Expr, blank: str) -> list[pl.Expr]:
+    """Bring the sides of a field that is never empty to one measure: nothing wanted is the blank value, and on a record
+    that is not matched a blank value is nothing left to clear."""
+    alone = ~pl.col("linked")
+    left = [pl.when(~(alone & (side == blank))).then(side).name.keep() for side in (seen, last)]
+    return [pl.when("linked").then(want.fill_null(blank)).otherwise(want).name.keep(), *left]
+
+
+def _decision(on_drift: OnDrift, blank: str | None) -> pl.Expr:
     """Give the table of architecture §5 over `after` (wanted), `seen`, `last` and `linked`; "same" is to be remembered,
-    null is nothing at all. Never written counts as last written = empty."""
+    null is nothing at all. Never written counts as last written = empty, and so does a `blank` value that is seen."""
     after, seen, last = pl.col("after"), pl.col("seen"), pl.col("last")
     drift = "drift_kept" if on_drift is OnDrift.RESPECT else "drift_written"
     return (
@@ -222,7 +236,7 @@ def _decision(on_drift: OnDrift) -> pl.Expr:
         .then(pl.when(seen == last).then(pl.lit("clear")))
         .when(after.eq_missing(seen))
         .then(pl.when(last.ne_missing(after)).then(pl.lit("same")))
-        .when(seen.is_not_null() & seen.ne_missing(last))
+        .when(seen.is_not_null() & seen.ne_missing(pl.lit(blank)) & seen.ne_missing(last))
         .then(pl.lit(drift))
         .when(after.is_null())
         .then(pl.lit("clear"))
