@@ -1,153 +1,95 @@
 """The behaviour that every connector must show, as a test class for authors of connectors.
 
-Derive `ConnectorSuite` in a pytest module (and `MergeSuite`, `SessionSuite` where they apply) and give it one fixture,
-`stage`; its tests then run against the CRM that the stage drives: a sandbox, or a test account of the real thing. It
-tests behaviour through the seam, and no wire form.
+Derive `ConnectorSuite` in a pytest module (and `MergeSuite`, `SessionSuite`, `WholeSuite` where they apply), name the
+writable fields of your stage in `fields`, and give it one fixture, `stage`; its tests then run against the CRM that the
+stage drives: a sandbox, or a test account of the real thing. It tests behaviour through the seam, and no wire form.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Protocol
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
 
-from engage_sync.connectors.base import Change, Connector, Cursor, Kind, Outcome, Page, Status
+from engage_sync.connectors.base import Cursor, Kind, Status
+from engage_sync.testing_stage import (
+    PASSING,
+    Crm,
+    Fault,
+    Pulled,
+    Stage,
+    create,
+    first_field,
+    ids_of,
+    pull,
+    push,
+    read,
+    together,
+)
 
-
-class Fault(StrEnum):
-    """What a stage can make its CRM do to the next write, or as said."""
-
-    THROTTLED = "throttled"
-    """It is refused as one too many, with a time to wait."""
-    UNAVAILABLE = "unavailable"
-    """It fails at the CRM's side, without effect."""
-    LOST_ANSWER = "lost_answer"
-    """It takes effect, but its answer is lost."""
-    GARBLED = "garbled"
-    """It is answered with a success that cannot be read."""
-    MISSING_ANSWER = "missing_answer"
-    """Its answer leaves one record out."""
-    SESSION_ENDED = "session_ended"
-    """The session ends before the next call of any kind."""
-
-
-class Crm(Protocol):
-    """What a person, or bad luck, does to the CRM behind the connector's back."""
-
-    def create(self, values: Sequence[Mapping[str, str]]) -> list[str]:
-        """Create records of the stage's kind and give their ids."""
-
-    def edit(self, record: str, values: Mapping[str, str]) -> None:
-        """Change a record; "" clears."""
-
-    def edit_at_once(self, records: Sequence[str], values: Mapping[str, str]) -> None:
-        """Change many records so that they carry one and the same last-modified instant."""
-
-    def delete(self, record: str) -> None:
-        """Delete a record the way a person does."""
-
-    def merge(self, winner: str, loser: str) -> str:
-        """Merge two records and give the survivor's id."""
-
-    def values(self, record: str) -> Mapping[str, str | None]:
-        """Give what a record holds; unset fields are absent or None."""
-
-    def fail(self, fault: Fault, times: int) -> None:
-        """Let a fault strike."""
-
-    def logins(self) -> int:
-        """Give how often the connector has logged in."""
+__all__ = [
+    "ConnectorSuite",
+    "Crm",
+    "Fault",
+    "MergeSuite",
+    "Pulled",
+    "SessionSuite",
+    "Stage",
+    "WholeSuite",
+    "pull",
+    "push",
+    "together",
+]
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One empty CRM and a hardened connector to it.
+class Parametrizing(Protocol):
+    """What pytest hands to a class that chooses the parameters of its tests."""
 
-    `connect` builds another connector to the same CRM. `kind` reads the fields of `samples`, `foreign` and `refused`.
-    `samples` gives for each writable field two values in canonical text. `refused` is a field and a value that the CRM
-    does not take. `foreign` is a field that nobody writes here, with a value. `pauses` collects the seconds the
-    connector waited between attempts. `page` is the size of a page of a full load.
-    """
+    fixturenames: Sequence[str]
 
-    connector: Connector
-    connect: Callable[[], Connector]
-    crm: Crm
-    kind: Kind
-    samples: Mapping[str, tuple[str, str]]
-    refused: tuple[str, str]
-    foreign: tuple[str, str]
-    pauses: Sequence[float]
-    page: int
-    new: Callable[[int], Mapping[str, str]]
-    """Values of the n-th record to create."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pulled:
-    """All pages of one pull, put together."""
-
-    records: Mapping[str, Mapping[str, str | None]]
-    times: Mapping[str, int]
-    vanished: frozenset[str]
-    merged: Mapping[str, str]
-    cursor: Cursor
-
-
-def pull(connector: Connector, kind: Kind, cursor: Cursor | None) -> Pulled:
-    """Pull to the end."""
-    pages = [connector.pull(kind, cursor)]
-    while not pages[-1].done:
-        assert pages[-1].cursor != cursor, "the cursor of a page that is not the last must move on"
-        cursor = pages[-1].cursor
-        pages.append(connector.pull(kind, cursor))
-    return together(pages)
-
-
-def together(pages: Sequence[Page]) -> Pulled:
-    """Put pages together as a reader must: the same id replaces."""
-    records = {record.id: record.values for page in pages for record in page.records}
-    times = Counter(record.id for page in pages for record in page.records)
-    vanished = frozenset(one for page in pages for one in page.vanished)
-    merged = {old: new for page in pages for old, new in page.merged.items()}
-    return Pulled(records, times, vanished, merged, pages[-1].cursor)
-
-
-def push(stage: Stage, changes: Mapping[str, Mapping[str, str | None]]) -> dict[str, Outcome]:
-    """Push changes and give the outcome of each, which must be exactly one."""
-    asked = [Change(record, values) for record, values in changes.items()]
-    outcomes = list(stage.connector.push(stage.kind, asked))
-    assert Counter(outcome.record for outcome in outcomes) == Counter(changes.keys())
-    return {outcome.record: outcome for outcome in outcomes}
+    def parametrize(self, name: str, values: Sequence[object]) -> None:
+        """Run the test once for each value."""
 
 
 class ConnectorSuite:
-    """The tests. `stage` is a fixture of the derived class."""
+    """The tests. `stage` is a fixture of the derived class, `fields` are the writable fields of its `samples`."""
+
+    fields: ClassVar[Sequence[str]] = ()
+
+    def pytest_generate_tests(self, metafunc: Parametrizing) -> None:
+        """Run the tests about one field for each field, those about a passing fault for each fault."""
+        if "name" in metafunc.fixturenames:
+            metafunc.parametrize("name", list(self.fields))
+        if "fault" in metafunc.fixturenames:
+            metafunc.parametrize("fault", list(PASSING))
+
+    def test_fields_are_those_of_the_stage(self, stage: Stage) -> None:
+        """A field that is not named here would not be tested."""
+        assert sorted(self.fields) == sorted(stage.samples)
 
     def test_full_load_gives_every_record_once_over_page_edges(self, stage: Stage) -> None:
         """A page and a bit more than another."""
-        ids = _create(stage, 2 * stage.page + 1)
+        ids = create(stage, 2 * stage.page + 1)
         found = pull(stage.connector, stage.kind, None)
         assert set(found.records) == set(ids)
         assert set(found.times.values()) == {1}
 
     def test_full_load_that_ends_at_a_page_edge_is_complete(self, stage: Stage) -> None:
         """The last page is full."""
-        ids = _create(stage, stage.page)
+        ids = create(stage, stage.page)
         assert set(pull(stage.connector, stage.kind, None).records) == set(ids)
 
     def test_empty_crm_gives_no_record(self, stage: Stage) -> None:
         """And a record created later comes with the next pull."""
         start = pull(stage.connector, stage.kind, None)
         assert start.records == {}
-        ids = _create(stage, 1)
+        ids = create(stage, 1)
         assert set(pull(stage.connector, stage.kind, start.cursor).records) == set(ids)
 
     def test_cursor_is_text_that_any_connector_can_resume_from(self, stage: Stage) -> None:
         """Cursors are stored as text between processes, in the middle of a pull too."""
-        ids = _create(stage, stage.page + 1)
+        ids = create(stage, stage.page + 1)
         first = stage.connector.pull(stage.kind, None)
         assert not first.done
         stored = Cursor(json.loads(json.dumps(first.cursor)))
@@ -158,13 +100,13 @@ class ConnectorSuite:
 
     def test_repeating_a_page_gives_it_again(self, stage: Stage) -> None:
         """A process that dies before it stored a page asks again with the old cursor."""
-        _create(stage, stage.page + 1)
+        create(stage, stage.page + 1)
         cursor = stage.connector.pull(stage.kind, None).cursor
-        assert _ids(stage.connector.pull(stage.kind, cursor)) == _ids(stage.connector.pull(stage.kind, cursor))
+        assert ids_of(stage.connector.pull(stage.kind, cursor)) == ids_of(stage.connector.pull(stage.kind, cursor))
 
     def test_increment_brings_what_changed(self, stage: Stage) -> None:
         """New and edited records come with their new values."""
-        ids, (field, (before, after)) = _create(stage, 3), next(iter(stage.samples.items()))
+        ids, (field, (before, after)) = create(stage, 3), next(iter(stage.samples.items()))
         stage.crm.edit(ids[0], {field: before})
         start = pull(stage.connector, stage.kind, None)
         stage.crm.edit(ids[0], {field: after})
@@ -175,7 +117,7 @@ class ConnectorSuite:
 
     def test_equal_timestamps_are_not_lost(self, stage: Stage) -> None:
         """More records than a page share one instant, before and after the cursor."""
-        ids, (field, (before, after)) = _create(stage, stage.page * 2 + 50), next(iter(stage.samples.items()))
+        ids, (field, (before, after)) = create(stage, stage.page * 2 + 50), next(iter(stage.samples.items()))
         stage.crm.edit_at_once(ids, {field: before})
         start = pull(stage.connector, stage.kind, None)
         assert set(start.records) == set(ids)
@@ -185,7 +127,7 @@ class ConnectorSuite:
 
     def test_change_during_the_full_load_comes_with_the_next_pull(self, stage: Stage) -> None:
         """Its page has passed already, so only the next increment can bring it."""
-        _create(stage, stage.page + 1)
+        create(stage, stage.page + 1)
         field, (value, _) = next(iter(stage.samples.items()))
         first = stage.connector.pull(stage.kind, None)
         edited = first.records[0].id
@@ -196,36 +138,48 @@ class ConnectorSuite:
 
     def test_unset_field_is_none_and_unknown_field_is_absent(self, stage: Stage) -> None:
         """Nothing else tells "empty" from "not there"."""
-        (record,) = _create(stage, 1)
+        (record,) = create(stage, 1)
         kind = Kind(stage.kind.object, stage.kind.role, (*stage.kind.fields, "no_such_field_here"))
         values = pull(stage.connector, kind, None).records[record]
         assert values[next(iter(stage.samples))] is None
         assert "no_such_field_here" not in values
 
-    def test_pushed_values_read_back_equal(self, stage: Stage) -> None:
-        """Each type, then other values, then empty."""
-        (record,) = _create(stage, 1)
+    def test_all_fields_at_once_read_back_equal(self, stage: Stage) -> None:
+        """First values, then others, then empty."""
+        (record,) = create(stage, 1)
         for turn in (0, 1):
-            wanted = {field: values[turn] for field, values in stage.samples.items()}
+            wanted = {name: values[turn] for name, values in stage.samples.items()}
             assert push(stage, {record: wanted})[record].status is Status.WRITTEN
-            read = stage.connector.read(stage.kind, [record]).records[0].values
-            assert {field: read[field] for field in wanted} == wanted
+            assert read(stage, record, wanted) == wanted
         assert push(stage, {record: dict.fromkeys(stage.samples)})[record].status is Status.WRITTEN
-        read = stage.connector.read(stage.kind, [record]).records[0].values
-        assert {field: read[field] or None for field in stage.samples} == dict.fromkeys(stage.samples)
+        assert read(stage, record, stage.samples) == {name: stage.blank.get(name) for name in stage.samples}
 
-    def test_pushed_values_come_back_by_pull(self, stage: Stage) -> None:
-        """What a person sees and what the next plan sees are the same."""
-        (record,) = _create(stage, 1)
+    def test_field_reads_back_as_it_was_pushed(self, stage: Stage, name: str) -> None:
+        """Its first value, then the other."""
+        (record,) = create(stage, 1)
+        for value in stage.samples[name]:
+            assert push(stage, {record: {name: value}})[record].status is Status.WRITTEN
+            assert read(stage, record, [name]) == {name: value}
+
+    def test_field_can_be_emptied(self, stage: Stage, name: str) -> None:
+        """By None; and emptying it again is no harm."""
+        (record,) = create(stage, 1)
+        push(stage, {record: {name: stage.samples[name][0]}})
+        for _ in range(2):
+            assert push(stage, {record: {name: None}})[record].status is Status.WRITTEN
+            assert read(stage, record, [name]) == {name: stage.blank.get(name)}
+
+    def test_pull_gives_the_same_text_asread(self, stage: Stage, name: str) -> None:
+        """By the full load and by the increment: what a person sees and what the next plan sees are the same."""
+        (record,) = create(stage, 1)
         start = pull(stage.connector, stage.kind, None)
-        wanted = {field: values[0] for field, values in stage.samples.items()}
-        push(stage, {record: wanted})
-        found = pull(stage.connector, stage.kind, start.cursor).records[record]
-        assert {field: found[field] for field in wanted} == wanted
+        push(stage, {record: {name: stage.samples[name][0]}})
+        assert pull(stage.connector, stage.kind, start.cursor).records[record][name] == stage.samples[name][0]
+        assert pull(stage.connector, stage.kind, None).records[record][name] == stage.samples[name][0]
 
     def test_pushing_twice_equals_once(self, stage: Stage) -> None:
         """Values are absolute."""
-        (record,) = _create(stage, 1)
+        (record,) = create(stage, 1)
         wanted = {record: {field: values[0] for field, values in stage.samples.items()}}
         push(stage, wanted)
         once = dict(stage.crm.values(record))
@@ -235,14 +189,14 @@ class ConnectorSuite:
 
     def test_push_of_several_batches_writes_each_record_once(self, stage: Stage) -> None:
         """Batches are split and sent at the same time."""
-        ids, (field, (value, _)) = _create(stage, stage.connector.limits.push_batch * 3 + 1), _first(stage)
+        ids, (field, (value, _)) = create(stage, stage.connector.limits.push_batch * 3 + 1), first_field(stage)
         ends = push(stage, {record: {field: value} for record in ids})
         assert {end.status for end in ends.values()} == {Status.WRITTEN}
         assert {stage.crm.values(record).get(field) for record in ids} == {value}
 
     def test_one_bad_record_refuses_only_itself(self, stage: Stage) -> None:
         """With the CRM's own reason; all others are written."""
-        ids, (field, (value, _)) = _create(stage, 7), _first(stage)
+        ids, (field, (value, _)) = create(stage, 7), first_field(stage)
         changes: dict[str, dict[str, str | None]] = {record: {field: value} for record in ids}
         changes[ids[3]] = {stage.refused[0]: stage.refused[1]}
         ends = push(stage, changes)
@@ -251,31 +205,73 @@ class ConnectorSuite:
         assert {ends[record].status for record in ids if record != ids[3]} == {Status.WRITTEN}
         assert {stage.crm.values(record).get(field) for record in ids if record != ids[3]} == {value}
 
+    def test_unknown_field_refuses_only_its_record(self, stage: Stage) -> None:
+        """A field that was deleted in the CRM meanwhile."""
+        ids, (field, (value, _)) = create(stage, 3), first_field(stage)
+        changes: dict[str, dict[str, str | None]] = {record: {field: value} for record in ids}
+        changes[ids[0]] = {"no_such_field_here": "x"}
+        ends = push(stage, changes)
+        assert [ends[record].status for record in ids] == [Status.REFUSED, Status.WRITTEN, Status.WRITTEN]
+
+    def test_push_of_nothing_gives_nothing(self, stage: Stage) -> None:
+        """And writes nothing."""
+        assert push(stage, {}) == {}
+
+    def test_schema_tells_types_and_what_may_be_written(self, stage: Stage) -> None:
+        """Of every field of the stage."""
+        schema = stage.connector.check()
+        described = schema.objects[stage.kind.object]
+        assert schema.account
+        assert {name: described[name].writable for name in stage.samples} == dict.fromkeys(stage.samples, True)
+        assert all(described[name].type is not None for name in stage.samples)
+
     def test_foreign_fields_stay_untouched(self, stage: Stage) -> None:
         """A change names some fields; the others are somebody else's."""
-        (record,), (field, (value, _)) = _create(stage, 1), _first(stage)
+        (record,), (field, (value, _)) = create(stage, 1), first_field(stage)
         stage.crm.edit(record, {stage.foreign[0]: stage.foreign[1]})
         push(stage, {record: {field: value}})
         push(stage, {record: {field: None}})
         assert stage.crm.values(record)[stage.foreign[0]] == stage.foreign[1]
 
-    def test_throttled_push_waits_and_succeeds(self, stage: Stage) -> None:
-        """It waits at least once, and nothing is lost."""
-        self._survives(stage, Fault.THROTTLED)
+    def test_push_survives(self, stage: Stage, fault: Fault) -> None:
+        """It waits and repeats; one that took effect already may be repeated."""
+        self._survives(stage, fault)
         assert max(stage.pauses) > 0
 
-    def test_push_survives_an_unavailable_crm(self, stage: Stage) -> None:
-        """Twice, with a pause each time."""
-        self._survives(stage, Fault.UNAVAILABLE, times=2)
+    def test_push_survives_twice_in_a_row(self, stage: Stage, fault: Fault) -> None:
+        """With a pause each time."""
+        self._survives(stage, fault, times=2)
         assert len(stage.pauses) >= 2
 
-    def test_push_whose_answer_was_lost_is_repeated(self, stage: Stage) -> None:
-        """It took effect already; writing the same again is no harm."""
-        self._survives(stage, Fault.LOST_ANSWER)
+    def test_full_load_survives(self, stage: Stage, fault: Fault) -> None:
+        """In its middle."""
+        ids = create(stage, stage.page + 1)
+        first = stage.connector.pull(stage.kind, None)
+        stage.crm.fail(fault, 1, writing=False)
+        rest = pull(stage.connector, stage.kind, first.cursor)
+        assert {record.id for record in first.records} | set(rest.records) == set(ids)
+        assert stage.pauses
 
-    def test_push_with_an_unreadable_answer_is_repeated(self, stage: Stage) -> None:
-        """A success that says nothing is no success."""
-        self._survives(stage, Fault.GARBLED)
+    def test_increment_survives(self, stage: Stage, fault: Fault) -> None:
+        """Twice in a row."""
+        create(stage, 1)
+        start = pull(stage.connector, stage.kind, None)
+        created = stage.crm.create([stage.new(1)])
+        stage.crm.fail(fault, 2, writing=False)
+        assert set(created) <= set(pull(stage.connector, stage.kind, start.cursor).records)
+        assert len(stage.pauses) >= 2
+
+    def test_read_survives(self, stage: Stage, fault: Fault) -> None:
+        """The record is neither lost nor taken for gone."""
+        ids = create(stage, 2)
+        stage.crm.fail(fault, 1, writing=False)
+        page = stage.connector.read(stage.kind, ids)
+        assert (set(ids_of(page)), list(page.vanished)) == (set(ids), [])
+
+    def test_check_survives(self, stage: Stage, fault: Fault) -> None:
+        """All fields are described."""
+        stage.crm.fail(fault, 1, writing=False)
+        assert set(stage.samples) <= set(stage.connector.check().objects[stage.kind.object])
 
     def test_record_missing_from_the_answer_is_asked_again(self, stage: Stage) -> None:
         """Once is mended by the next attempt."""
@@ -283,13 +279,13 @@ class ConnectorSuite:
 
     def test_record_that_no_answer_names_is_failed(self, stage: Stage) -> None:
         """Silence is never success."""
-        (record,), (field, (value, _)) = _create(stage, 1), _first(stage)
+        (record,), (field, (value, _)) = create(stage, 1), first_field(stage)
         stage.crm.fail(Fault.MISSING_ANSWER, 1_000)
         assert push(stage, {record: {field: value}})[record].status is Status.FAILED
 
     def test_deleted_record_vanishes(self, stage: Stage) -> None:
         """From the increment, from a read, and a write to it is told as gone."""
-        ids, (field, (value, _)) = _create(stage, 3), _first(stage)
+        ids, (field, (value, _)) = create(stage, 3), first_field(stage)
         start = pull(stage.connector, stage.kind, None)
         stage.crm.delete(ids[1])
         assert ids[1] in pull(stage.connector, stage.kind, start.cursor).vanished
@@ -308,7 +304,7 @@ class ConnectorSuite:
 
     def _survives(self, stage: Stage, fault: Fault, times: int = 1) -> None:
         """Push to three records while a fault strikes; all must be written in the end."""
-        ids, (field, (value, _)) = _create(stage, 3), _first(stage)
+        ids, (field, (value, _)) = create(stage, 3), first_field(stage)
         stage.crm.fail(fault, times)
         ends = push(stage, {record: {field: value} for record in ids})
         assert {end.status for end in ends.values()} == {Status.WRITTEN}
@@ -320,7 +316,7 @@ class MergeSuite:
 
     def test_merged_record_leads_to_its_survivor(self, stage: Stage) -> None:
         """By the increment, by a read, and a write to the old id reaches the survivor or is told as gone."""
-        ids, (field, (value, _)) = _create(stage, 3), _first(stage)
+        ids, (field, (value, _)) = create(stage, 3), first_field(stage)
         start = pull(stage.connector, stage.kind, None)
         survivor = stage.crm.merge(ids[0], ids[1])
         found = pull(stage.connector, stage.kind, start.cursor)
@@ -333,7 +329,7 @@ class MergeSuite:
 
     def test_chain_of_merges_leads_to_the_last_survivor(self, stage: Stage) -> None:
         """Step by step, following what each pull told."""
-        ids = _create(stage, 3)
+        ids = create(stage, 3)
         start = pull(stage.connector, stage.kind, None)
         middle = stage.crm.merge(ids[0], ids[1])
         last = stage.crm.merge(ids[2], middle)
@@ -350,7 +346,7 @@ class SessionSuite:
 
     def test_ended_session_is_renewed_once(self, stage: Stage) -> None:
         """One more login, and the call goes through."""
-        ids = _create(stage, 1)
+        ids = create(stage, 1)
         pull(stage.connector, stage.kind, None)
         before = stage.crm.logins()
         stage.crm.fail(Fault.SESSION_ENDED, 1)
@@ -358,13 +354,37 @@ class SessionSuite:
         assert stage.crm.logins() == before + 1
 
 
-def _create(stage: Stage, count: int) -> list[str]:
-    return stage.crm.create([stage.new(number) for number in range(count)])
+class WholeSuite:
+    """For a connector that takes a large push whole (`limits.whole_above`)."""
 
+    def test_large_push_writes_each_record_once(self, stage: Stage) -> None:
+        """With one bad record among them."""
+        ids, (name, (value, _)) = create(stage, (stage.connector.limits.whole_above or 0) + 5), first_field(stage)
+        changes: dict[str, dict[str, str | None]] = {record: {name: value} for record in ids}
+        changes[ids[7]] = {stage.refused[0]: stage.refused[1]}
+        ends = push(stage, changes)
+        assert Counter(end.status for end in ends.values()) == {Status.WRITTEN: len(ids) - 1, Status.REFUSED: 1}
+        assert ends[ids[7]].status is Status.REFUSED
+        assert {stage.crm.values(record).get(name) for record in ids if record != ids[7]} == {value}
 
-def _first(stage: Stage) -> tuple[str, tuple[str, str]]:
-    return next(iter(stage.samples.items()))
+    def test_large_push_survives(self, stage: Stage, fault: Fault) -> None:
+        """Whichever of its calls is struck."""
+        ids, (name, (value, _)) = create(stage, (stage.connector.limits.whole_above or 0) + 1), first_field(stage)
+        stage.crm.fail(fault, 2)
+        stage.crm.fail(fault, 2, writing=False)
+        ends = push(stage, {record: {name: value} for record in ids})
+        assert Counter(end.status for end in ends.values()) == {Status.WRITTEN: len(ids)}
+        assert {stage.crm.values(record).get(name) for record in ids} == {value}
 
-
-def _ids(page: Page) -> list[str]:
-    return [record.id for record in page.records]
+    def test_large_push_leaves_what_it_does_not_name(self, stage: Stage) -> None:
+        """Other fields of the same record, and fields that only other records change."""
+        ids, (name, (value, other)) = create(stage, (stage.connector.limits.whole_above or 0) + 1), first_field(stage)
+        second = next(one for one in stage.samples if one != name)
+        for record in ids[:2]:
+            stage.crm.edit(record, {name: other, stage.foreign[0]: stage.foreign[1]})
+        changes: dict[str, dict[str, str | None]] = {record: {name: value} for record in ids}
+        changes[ids[0]] = {second: stage.samples[second][0]}
+        changes[ids[2]] = {name: None}
+        push(stage, changes)
+        assert [stage.crm.values(record).get(name) for record in ids[:3]] == [other, value, stage.blank.get(name)]
+        assert [stage.crm.values(record).get(stage.foreign[0]) for record in ids[:2]] == [stage.foreign[1]] * 2

@@ -93,12 +93,11 @@ class Hands:
     """`Crm` on the sandbox's store."""
 
     FAULTS: ClassVar = {
-        Fault.THROTTLED: SandboxFault("too_many_ten_secondly", kind="write"),
-        Fault.UNAVAILABLE: SandboxFault("bad_gateway", kind="write"),
-        Fault.LOST_ANSWER: SandboxFault("drop_after", kind="write"),
-        Fault.GARBLED: SandboxFault("html_200", kind="write"),
-        Fault.MISSING_ANSWER: SandboxFault("missing_result", kind="write"),
-        Fault.SESSION_ENDED: SandboxFault("expired_token", kind="read"),
+        Fault.THROTTLED: "too_many_ten_secondly",
+        Fault.UNAVAILABLE: "bad_gateway",
+        Fault.LOST_ANSWER: "drop_after",
+        Fault.GARBLED: "html_200",
+        Fault.MISSING_ANSWER: "missing_result",
     }
 
     def __init__(self, sandbox: Sandbox, clock: Clock, object_: str = "contacts") -> None:
@@ -125,8 +124,12 @@ class Hands:
     def values(self, record: str) -> Mapping[str, str | None]:
         return self.sandbox.store.values(self.object, record)
 
-    def fail(self, fault: Fault, times: int) -> None:
-        self.sandbox.faults.add(replace(self.FAULTS[fault], times=times))
+    def fail(self, fault: Fault, times: int, *, writing: bool = True) -> None:
+        if fault is Fault.SESSION_ENDED:
+            self.sandbox.faults.add(SandboxFault("expired_token", kind="read", times=times))
+        else:
+            kind = "write" if writing else "*a*"  # reads and searches, no logins
+            self.sandbox.faults.add(SandboxFault(self.FAULTS[fault], kind=kind, times=times))
 
     def logins(self) -> int:
         return self.sandbox.calls.count("login")

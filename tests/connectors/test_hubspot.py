@@ -8,8 +8,12 @@ from engage_sync.testing import ConnectorSuite, MergeSuite, SessionSuite, Stage
 from tests.connectors import sandboxed
 from tests.connectors.sandboxed import Clock
 
+FIELDS = [name for name, _ in sandboxed.FIELDS.values()]
+
 
 class TestWithToken(ConnectorSuite, MergeSuite):
+    fields = FIELDS
+
     @pytest.fixture
     def stage(self) -> Iterator[Stage]:
         clock = Clock()
@@ -20,6 +24,8 @@ class TestWithToken(ConnectorSuite, MergeSuite):
 
 
 class TestWithOAuthAndKeptIds(ConnectorSuite, MergeSuite, SessionSuite):
+    fields = FIELDS
+
     @pytest.fixture
     def stage(self) -> Iterator[Stage]:
         clock = Clock()

@@ -12,7 +12,7 @@ from engage_sync.errors import LoginFailed, Transient
 from engage_sync.sandbox.access import SCOPES
 from engage_sync.sandbox.faults import Fault
 from engage_sync.sandbox.server import Sandbox
-from tests.connectors.sandboxed import SPECS, hardened, hubspot, sandbox
+from tests.connectors.sandboxed import SPECS, Memory, hardened, hubspot, sandbox
 from tests.connectors.scripted import TOKEN, Asked, Said, connector, scripted
 
 
@@ -110,7 +110,9 @@ def test_missing_read_scope_is_a_sentence(crm: Sandbox) -> None:
     schema = hubspot(crm, access_token="narrow").check()
     assert schema.objects["contacts"] == {}
     assert schema.objects["companies"]
-    assert any("crm.objects.contacts.read" in sentence for sentence in schema.missing)
+    [lack] = [lack for lack in schema.missing if "crm.objects.contacts.read" in lack.problem]
+    assert lack.object == "contacts"
+    assert "Scopes" in lack.todo
 
 
 def test_missing_schema_scope_refuses_the_fields_with_its_name(crm: Sandbox) -> None:
@@ -142,7 +144,7 @@ def test_scopes_that_hubspot_tells_are_compared_with_the_needed_ones() -> None:
     with scripted(portal) as server:
         schema = connector(server).check()
     assert schema.account == ""
-    assert [sentence.split(":")[0] for sentence in schema.missing] == [
+    assert [lack.problem for lack in schema.missing] == [
         "the token lacks the scope crm.objects.contacts.write",
         "the token lacks the scope crm.objects.companies.write",
         "the token lacks the scope crm.schemas.contacts.write",
@@ -162,3 +164,24 @@ def test_unreachable_crm_is_transient(crm: Sandbox) -> None:
     crm.faults.add(Fault("bad_gateway"))
     with pytest.raises(Transient):
         hubspot(crm).check()
+
+
+READING = frozenset({"crm.objects.contacts.read", "crm.objects.companies.read"})
+
+
+def test_missing_write_scope_is_found_by_a_write_that_changes_nothing() -> None:
+    """Where HubSpot does not tell a token's scopes; asked until the answer is yes."""
+    with sandbox(scopes=READING) as crm:
+        crm.faults.add(Fault("server_error", path="*/access-token-info", times=None))
+        connector = hubspot(crm, Memory())
+        assert list(connector.check().missing) == []
+        found = connector.probe(["contacts", "companies"])
+        assert [(lack.object, lack.problem) for lack in found] == [
+            ("contacts", "the token lacks the scope crm.objects.contacts.write"),
+            ("companies", "the token lacks the scope crm.objects.companies.write"),
+        ]
+        crm.access.allow(crm.token)
+        assert connector.probe(["contacts", "companies"]) == []
+        calls = crm.calls.count()
+        assert connector.probe(["contacts", "companies"]) == []
+        assert crm.calls.count() == calls

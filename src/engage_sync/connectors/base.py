@@ -64,9 +64,15 @@ class Limits:
     further_emails: Mapping[str, str] = field(default_factory=dict)
     """Object → field that holds a record's further e-mail addresses, joined by `;`. Always pulled."""
     record_urls: Mapping[str, str] = field(default_factory=dict)
-    """Object → where a person opens a record, with `{account}` (the `Schema.account`) and `{record}` in it."""
+    """Object → where a person opens a record; in it `{account}` and `{site}` (of the `Schema`) and `{record}`."""
     datetime_digits: int = 3
     """Digits below the second that a datetime field keeps."""
+    whole_above: int | None = None
+    """A push of more records than this is handed over whole, not in batches: the CRM has a bulk way for it."""
+    whole_calls: int = 1
+    """Write calls that a push handed over whole takes."""
+    locked_with: Mapping[str, str] = field(default_factory=dict)
+    """Object → field that names the record which writing a record locks, too. Always pulled; a push is in its order."""
     rates: Mapping[CallKind, Rate] = field(default_factory=dict)
     """How fast calls of a kind may be sent. A kind that is not named is not held back."""
 
@@ -137,7 +143,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field as the CRM describes it. `type` is None when the CRM's own type (`native`) has no counterpart here."""
+    """One field as the CRM describes it. `type` is None when the CRM's own type (`native`) has no counterpart here.
+
+    `length` is in characters, `whole` and `decimals` the digits before and after the point, `blank` the text that
+    stands for empty in a field that is never empty (a checkbox). A `trimmed` field cuts white space at both ends. A
+    field that exists but is hidden from the credentials is not `readable`,
+    and nothing else of it is known.
+    """
 
     name: str
     label: str
@@ -148,19 +160,55 @@ class Field:
     unique: bool = False
     options: tuple[str, ...] | None = None
     length: int | None = None
+    whole: int | None = None
+    decimals: int | None = None
+    blank: str | None = None
+    trimmed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lack:
+    """A permission that a first run will need and the credentials lack: what is missing, and what an admin must do.
+
+    `object` is the one object that it is about, None when it is about all.
+    """
+
+    problem: str
+    todo: str
+    object: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Schema:
     """What `check` found: the fields of each object by name, and what the credentials may not do.
 
-    `account` names the CRM account (portal or org id); `missing` are permissions that a first run will need and the
-    credentials lack, each a sentence an admin can follow.
+    `account` names the CRM account (portal or org id); `site` is where its people work, the start of record addresses.
+    An object that the credentials cannot see is absent. `advice` are sentences for an admin about what hinders no
+    write: fields that stand on no page.
     """
 
     account: str
     objects: Mapping[str, Mapping[str, Field]]
-    missing: Sequence[str] = ()
+    missing: Sequence[Lack] = ()
+    site: str = ""
+    advice: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """Where an admin clicks, for the to-do list of `check`. Each is a sentence; `{object}` and `{field}` are filled in.
+
+    `create` is about a field that `provision` cannot make for us, `reveal` about one hidden from the credentials.
+    """
+
+    create: str = "create the field {field} of {object}"
+    reveal: str = "give the credentials read access to {object}.{field}"
+    unlock: str = "give the credentials write access to {object}.{field}, or map another field"
+    options: str = "add the options to {object}.{field}"
+    unique: str = "let {object}.{field} hold unique values only"
+    object: str = "give the credentials access to {object}"
+    makes: str = ".*"
+    """A pattern of the whole names that `provision` can make, and whose options it can add."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +285,7 @@ class Connector(ABC):
     name: ClassVar[str]
     Settings: ClassVar[type[BaseModel]]
     limits: ClassVar[Limits]
+    guide: ClassVar[Guide] = Guide()
     turnstile: Turnstile
     quota_key: str = ""
     """Names the quota that the calls count against, without a secret: equal keys share one throttle in a process."""
@@ -251,7 +300,8 @@ class Connector(ABC):
 
     @abstractmethod
     def push(self, kind: Kind, changes: Sequence[Change]) -> Iterator[Outcome]:
-        """Write up to `limits.push_batch` changes, giving exactly one outcome for each as they come.
+        """Write up to `limits.push_batch` changes (more than `limits.whole_above`: any number), giving exactly one
+        outcome for each as they come.
 
         Raises Transient, LoginFailed or Misbehaved when the call as a whole failed; changes answered before stand.
         """
@@ -263,6 +313,10 @@ class Connector(ABC):
     def provision(self, fields: Sequence[FieldSpec]) -> list[Provisioned]:
         """Create the fields and options that do not exist yet. Existing ones are left as they are."""
         raise Unsupported(f"{self.name} cannot create fields; an admin must ({', '.join(f.name for f in fields)})")
+
+    def probe(self, objects: Sequence[str]) -> Sequence[Lack]:  # noqa: ARG002  (the same)
+        """Find out by calls that change nothing what a first write would be refused for, where `check` cannot tell."""
+        return ()
 
     def close(self) -> None:
         """Release connections. May be called twice."""

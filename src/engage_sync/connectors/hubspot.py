@@ -19,7 +19,9 @@ from engage_sync.connectors.base import (
     Connector,
     Cursor,
     FieldSpec,
+    Guide,
     Kind,
+    Lack,
     Limits,
     Memory,
     Outcome,
@@ -57,6 +59,21 @@ class HubSpot(Connector):
         },
         datetime_digits=3,
         rates={CallKind.READ: _CALLS, CallKind.WRITE: _CALLS, CallKind.SEARCH: _SEARCHES},
+    )
+
+    guide: ClassVar[Guide] = Guide(
+        create="create the property {field} under HubSpot → Settings → Properties → {object} → Create property",
+        reveal="let the app see it under HubSpot → Settings → Properties → {object} → {field} → Manage access",
+        unlock=(
+            "map another property: HubSpot keeps this one itself, or calculates it (Settings → Properties → {object} →"
+            " {field})"
+        ),
+        options="add them under HubSpot → Settings → Properties → {object} → {field} → Edit options",
+        unique=(
+            "HubSpot makes a property unique only when it creates it: name one that is not there yet under `match` and"
+            " `write`, then run `engage-sync provision --apply`"
+        ),
+        object=f"add the scopes crm.objects.{{object}}.read and .write under {hubspot_schema.SCOPES_PLACE}",
     )
 
     def __init__(
@@ -104,6 +121,10 @@ class HubSpot(Connector):
         for spec in fields:
             self._known(spec.object)
         return hubspot_schema.provision(self._http, fields)
+
+    def probe(self, objects: Sequence[str]) -> Sequence[Lack]:
+        """Try to update a record that cannot be there, for each object: HubSpot looks at the scopes first."""
+        return hubspot_schema.probe(self._http, self._memory, objects, self.quota_key.rsplit(" ", 1)[-1])
 
     def close(self) -> None:
         """Release the connections."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from threading import Lock
 
 from engage_sync.connectors.base import Memory
-from engage_sync.connectors.hubspot_errors import CallRefused, TokenRefused, text
+from engage_sync.connectors.hubspot_errors import CallRefused, TokenRefused
 from engage_sync.connectors.hubspot_settings import Auth
+from engage_sync.connectors.replies import fingerprint, text
 from engage_sync.errors import LoginFailed, Misbehaved
 
 TOKEN_PATH = "/oauth/v1/token"  # noqa: S105  (a path, no password)
@@ -129,11 +129,6 @@ class OAuthTokens(Tokens):
 
     def _remember(self, token: str) -> None:
         self._memory.put(MEMORY_KEY, json.dumps({"from": self._fingerprint(), "token": token}))
-
-
-def fingerprint(secret: str) -> str:
-    """Give a short name for a secret that does not tell it."""
-    return sha256(secret.encode()).hexdigest()[:16]
 
 
 def tokens(auth: Auth, memory: Memory, clock: Callable[[], float]) -> Tokens:

@@ -6,38 +6,17 @@ here is tolerant, and a message never carries more than HubSpot's own words.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
+from engage_sync.connectors.replies import SHORT, Reply, json_object, senseless, text
 from engage_sync.errors import EngageError, LoginFailed, Misbehaved, Transient
-
-SHORT = 500
-"""Characters of an answer that are kept for a message."""
 
 PAUSES = {"SECONDLY": 1.0, "TEN_SECONDLY_ROLLING": 10.0}
 """Seconds to pause by the policy that a 429 names (crm-apis §A3)."""
 
 LONGEST = 6
 """A 429's `Retry-After` is believed up to this many times the usual pause."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One HTTP answer, its body not yet understood. Header names are lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    data: bytes
-
-    def date_ms(self) -> int | None:
-        """Give the CRM's clock when it answered, in epoch milliseconds."""
-        try:
-            return int(parsedate_to_datetime(self.headers["date"]).timestamp() * 1000)
-        except (KeyError, ValueError, TypeError, OverflowError):
-            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +61,18 @@ def parse(reply: Reply, *, secret: bool = False) -> dict[str, object]:
     """
     if not reply.data.strip():
         return {}
-    body = _object(reply.data)
+    body = json_object(reply.data)
     if body is None:
-        start = reply.data[:SHORT].decode("utf-8", "replace")
         what = f"HubSpot answered {reply.status} with something other than JSON (a proxy's page, or cut short)"
-        raise senseless(what, None if secret else start)
+        raise senseless(what, None if secret else reply.start())
     return body
-
-
-def senseless(what: str, answer: str | None) -> Transient:
-    """Give the error for a 2xx answer that makes no sense: worth another try, and Misbehaved when it stays so."""
-    error = Transient(what)
-    error.__cause__ = Misbehaved(what, answer)
-    return error
 
 
 def failure(reply: Reply, asked: str) -> EngageError:
     """Give the error that a non-2xx answer stands for. `asked` names the call, such as `POST /crm/v3/…`."""
-    body = _object(reply.data) or {}
+    body = json_object(reply.data) or {}
     words = _words(reply, body, asked)
-    wait = _retry_after(reply)
+    wait = reply.retry_after()
     status = reply.status
     if status == 401:
         return TokenRefused(f"{words}. Check the token in the connector's file, or make a new one in HubSpot")
@@ -127,13 +98,6 @@ def troubles(body: Mapping[str, object]) -> Iterator[Trouble]:
     if whole := tuple(_texts(body, "ids")):
         category = text(body.get("category"))
         yield Trouble(category, text(body.get("message")), whole, (), category)
-
-
-def text(value: object) -> str | None:
-    """Give text for what should be text, None for what is not there or has another shape."""
-    if isinstance(value, str):
-        return value
-    return str(value) if isinstance(value, int) else None
 
 
 def _later(status: int, body: Mapping[str, object], words: str, wait: float | None) -> Transient:
@@ -180,26 +144,3 @@ def _texts(holder: Mapping[str, object], key: str) -> Iterator[str]:
     for one in value if isinstance(value, list) else [value]:
         if (found := text(one)) is not None:
             yield found
-
-
-def _retry_after(reply: Reply) -> float | None:
-    """Read `Retry-After`, in seconds or as a date."""
-    told = reply.headers.get("retry-after", "").strip()
-    if not told:
-        return None
-    try:
-        return max(0.0, float(told))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
-
-
-def _object(data: bytes) -> dict[str, object] | None:
-    try:
-        body = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return body if isinstance(body, dict) else None

@@ -18,8 +18,9 @@ from urllib3.exceptions import HTTPError
 
 from engage_sync.connectors.base import CallKind, Memory, Quota, Turnstile
 from engage_sync.connectors.hubspot_auth import tokens
-from engage_sync.connectors.hubspot_errors import SHORT, Reply, TokenRefused, failure, parse, senseless, text
+from engage_sync.connectors.hubspot_errors import TokenRefused, failure, parse
 from engage_sync.connectors.hubspot_settings import HubSpotSettings
+from engage_sync.connectors.replies import SHORT, Reply, senseless, text
 from engage_sync.errors import LoginFailed, Transient
 
 API = "v3"

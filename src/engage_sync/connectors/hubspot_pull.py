@@ -13,9 +13,10 @@ from datetime import datetime
 from urllib.parse import urlencode
 
 from engage_sync.connectors.base import CallKind, Cursor, Kind, Page, Record
-from engage_sync.connectors.hubspot_errors import SHORT, CallRefused, senseless, text
+from engage_sync.connectors.hubspot_errors import CallRefused
 from engage_sync.connectors.hubspot_http import API, Answer, Transport
 from engage_sync.connectors.hubspot_read import MERGED, encoded, look_up, merged_ids, too_long
+from engage_sync.connectors.replies import SHORT, senseless, text
 from engage_sync.errors import Misbehaved
 
 LIST_PAGE = 100

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from engage_sync.connectors.base import CallKind, Change, Kind, Outcome, Status
-from engage_sync.connectors.hubspot_errors import CallRefused, Trouble, text, troubles
+from engage_sync.connectors.hubspot_errors import CallRefused, Trouble, troubles
 from engage_sync.connectors.hubspot_http import API, Answer, Transport
 from engage_sync.connectors.hubspot_read import MERGED, look_up, merged_ids
+from engage_sync.connectors.replies import text
 
 NOT_FOUND = "OBJECT_NOT_FOUND"
 NO_PROPERTY = "PROPERTY_DOESNT_EXIST"

@@ -11,8 +11,9 @@ from functools import lru_cache
 from urllib.parse import quote, urlencode
 
 from engage_sync.connectors.base import CallKind
-from engage_sync.connectors.hubspot_errors import SHORT, CallRefused, senseless
+from engage_sync.connectors.hubspot_errors import CallRefused
 from engage_sync.connectors.hubspot_http import API, Transport
+from engage_sync.connectors.replies import SHORT, senseless
 
 BATCH = 100
 MERGED = "hs_merged_object_ids"

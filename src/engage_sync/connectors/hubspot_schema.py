@@ -8,14 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-from engage_sync.connectors.base import CallKind, Field, FieldSpec, Memory, Provisioned, Schema
-from engage_sync.connectors.hubspot_errors import CallRefused, ScopeMissing, text
+from engage_sync.connectors.base import CallKind, Field, FieldSpec, Lack, Memory, Provisioned, Schema
+from engage_sync.connectors.hubspot_errors import CallRefused, ScopeMissing
 from engage_sync.connectors.hubspot_http import API, Transport
+from engage_sync.connectors.replies import text
 from engage_sync.core.definitions import ValueType
 from engage_sync.errors import EngageError, LoginFailed, Transient
 
 GROUP, GROUP_LABEL = "engage", "Engage"
 TEXT_LENGTH = 65_536
+NO_RECORD = "0"
+"""An id that no record has: they begin at 1."""
 ACCOUNT_PATH = "/account-info/v3/details"
 TOKEN_INFO_PATH = "/oauth/v2/private-apps/get/access-token-info"  # noqa: S105  (a path, no password)
 SCOPES_PLACE = "HubSpot → Settings → Integrations → Private Apps or Service Keys → Scopes"
@@ -58,21 +61,40 @@ def describe(http: Transport, memory: Memory, objects: Iterable[str], credential
     """
     names = list(objects)
     fields: dict[str, Mapping[str, Field]] = {}
-    missing: list[str] = []
+    missing: list[Lack] = []
     for name in names:
         try:
             fields[name] = {field.name: field for field in _properties(http, name)}
             http.get(f"/crm/{API}/objects/{name}", "limit=1&archived=false")
         except ScopeMissing as error:
             fields.setdefault(name, {})
-            missing += _sentences(error.scopes or (f"crm.objects.{name}.read",))
+            missing += _lacks(error.scopes or (f"crm.objects.{name}.read",))
     known = missing or memory.get(f"hubspot.scopes.{credentials}") is not None
     lacking = [] if known else _lacking_scopes(http, names)
     if lacking is None:
         lacking = []
     elif not known and not lacking:
         memory.put(f"hubspot.scopes.{credentials}", "asked")
-    return Schema(_account(http), fields, list(dict.fromkeys([*missing, *_sentences(lacking)])))
+    return Schema(_account(http), fields, list(dict.fromkeys([*missing, *_lacks(lacking)])))
+
+
+def probe(http: Transport, memory: Memory, objects: Iterable[str], credentials: str) -> list[Lack]:
+    """Find out whether records may be written, by updating one that cannot be there; asked until the answer is yes."""
+    missing: list[str] = []
+    for name in objects:
+        key = f"hubspot.may_write.{name}.{credentials}"
+        if memory.get(key) is not None:
+            continue
+        try:
+            body = {"inputs": [{"id": NO_RECORD, "properties": {}}]}
+            http.send("POST", f"/crm/{API}/objects/{name}/batch/update", body, kind=CallKind.WRITE)
+        except ScopeMissing as error:
+            missing += error.scopes or (f"crm.objects.{name}.write",)
+            continue
+        except CallRefused:  # it got past the scopes
+            pass
+        memory.put(key, "yes")
+    return _lacks(missing)
 
 
 def provision(http: Transport, specs: Sequence[FieldSpec]) -> list[Provisioned]:
@@ -240,5 +262,14 @@ def _lacking_scopes(http: Transport, objects: Sequence[str]) -> list[str] | None
     return [scope for scope in (*needed, *(f"crm.schemas.{name}.write" for name in objects)) if scope not in told]
 
 
-def _sentences(scopes: Iterable[str]) -> list[str]:
-    return [f"the token lacks the scope {scope}: add it under {SCOPES_PLACE}" for scope in scopes]
+def _lacks(scopes: Iterable[str]) -> list[Lack]:
+    return [
+        Lack(f"the token lacks the scope {scope}", f"add the scope under {SCOPES_PLACE}", _object_of(scope))
+        for scope in scopes
+    ]
+
+
+def _object_of(scope: str) -> str | None:
+    """Give the object that a scope is about: `contacts` for `crm.objects.contacts.read`."""
+    parts = scope.split(".")
+    return parts[2] if len(parts) == 4 else None

@@ -5,11 +5,11 @@ Only declares and checks; it never logs in and never reads the environment.
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Self
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from engage_sync.connectors.addresses import printable, safe_address
 
 API_HOST = "https://api.hubapi.com"
 
@@ -27,15 +27,7 @@ class Auth(BaseModel):
     @field_validator("access_token", "client_secret", "refresh_token")
     @classmethod
     def _printable(cls, value: SecretStr | None) -> SecretStr | None:
-        """Drop the line end that a secret file has; a header cannot carry anything but printable ASCII."""
-        if value is None:
-            return None
-        text = value.get_secret_value().strip()
-        if not text:
-            raise ValueError("is empty")
-        if not (text.isascii() and text.isprintable()):
-            raise ValueError("holds characters that a token cannot have (line breaks, or letters outside ASCII)")
-        return SecretStr(text)
+        return printable(value)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -58,21 +50,4 @@ class HubSpotSettings(BaseModel):
     @field_validator("base_url")
     @classmethod
     def _safe(cls, value: str) -> str:
-        """Plain http would show the token to the network: only on this machine."""
-        parts = urlsplit(value.strip())
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{value!r} is no web address; write it like {API_HOST}")
-        if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
-            raise ValueError("must be a bare address: no user, no ?query, no #fragment")
-        if parts.scheme == "http" and not _is_loopback(parts.hostname):
-            raise ValueError(f"http:// would send the token in clear to {parts.hostname}; use https://")
-        return value.strip().rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+        return safe_address(value, API_HOST)

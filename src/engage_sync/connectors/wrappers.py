@@ -25,6 +25,7 @@ from engage_sync.connectors.base import (
     Cursor,
     FieldSpec,
     Kind,
+    Lack,
     Outcome,
     Page,
     Provisioned,
@@ -79,6 +80,10 @@ class Wrapper(Connector):
         """Pass on."""
         return self.inner.read(kind, ids)
 
+    def probe(self, objects: Sequence[str]) -> Sequence[Lack]:
+        """Pass on."""
+        return self.inner.probe(objects)
+
     def provision(self, fields: Sequence[FieldSpec]) -> list[Provisioned]:
         """Pass on."""
         return self.inner.provision(fields)
@@ -109,6 +114,10 @@ class Retrying(Wrapper):
     def read(self, kind: Kind, ids: Sequence[str]) -> Page:
         """Read, with retries."""
         return self._repeat(lambda: self.inner.read(kind, ids))
+
+    def probe(self, objects: Sequence[str]) -> Sequence[Lack]:
+        """Find out, with retries."""
+        return self._repeat(lambda: self.inner.probe(objects))
 
     def provision(self, fields: Sequence[FieldSpec]) -> list[Provisioned]:
         """Create fields, with retries: what an earlier attempt created counts as created."""
@@ -196,7 +205,10 @@ class Throttled(Wrapper):
 
     def push(self, kind: Kind, changes: Sequence[Change]) -> Iterator[Outcome]:
         """Write any number of changes, giving outcomes as batches end. Raises at the end what stopped the push."""
-        size = self.limits.push_batch
+        size, whole = self.limits.push_batch, self.limits.whole_above
+        if whole is not None and len(changes) > whole:
+            yield from self.inner.push(kind, changes)
+            return
         batches = [changes[start : start + size] for start in range(0, len(changes), size)]
         if len(batches) <= 1:
             yield from self.inner.push(kind, changes)
