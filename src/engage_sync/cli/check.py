@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import typer
+from rich.markup import escape
 
 from engage_sync.cli.logs import configure
 from engage_sync.cli.options import HERE, AsJson, ProjectFolder
-from engage_sync.cli.output import print_json, say, table
+from engage_sync.cli.output import OUT, print_json, say, status
 from engage_sync.errors import Mistake
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from engage_sync.sync.doctor import Gap
 
 
 def register(app: typer.Typer) -> None:
@@ -21,8 +29,8 @@ def check(project: ProjectFolder = HERE, as_json: AsJson = False) -> None:
 
     configure()
     try:
-        with wiring.open_workspace(project) as workspace:
-            gaps, code = doctor.check(workspace)
+        with wiring.open_workspace(project) as workspace, status("asking the CRMs", quiet=as_json):
+            found = doctor.examine(workspace)
             connectors = [file.name for file in workspace.project.connectors]
     except Mistake as mistake:
         if as_json:
@@ -30,11 +38,40 @@ def check(project: ProjectFolder = HERE, as_json: AsJson = False) -> None:
             raise typer.Exit(mistake.exit_code) from None
         raise
     if as_json:
-        print_json(views.check_json(gaps))
-    elif not gaps:
-        say(f"Every field that {', '.join(connectors) or 'the project'} needs is there and can hold its value.")
+        print_json(views.check_json(found))
     else:
-        lines = [(f"{gap.file}:{gap.line}" if gap.line else gap.file, gap.problem, gap.todo) for gap in gaps]
-        table(f"{len(gaps)} things to do", ("where", "problem", "to do"), lines)
-    if code:
-        raise typer.Exit(code)
+        if found.gaps:
+            print_gaps(found.gaps)
+        else:
+            named = escape(", ".join(connectors)) or "the project"
+            say(f"Every declared field of {named} is there and can hold its value.")
+        print_advice(found.advice)
+        if found.mistakes:
+            raise Mistake(found.mistakes)
+    if found.exit:
+        raise typer.Exit(found.exit)
+
+
+def print_gaps(gaps: Sequence[Gap]) -> None:
+    """Print a numbered to-do list for each connector file: what to do, and below it every place that asks for it."""
+    for file in dict.fromkeys(gap.file for gap in gaps):
+        todos: dict[str, list[Gap]] = {}
+        for gap in gaps:
+            if gap.file == file:
+                todos.setdefault(gap.todo, []).append(gap)
+        things = "1 thing" if len(todos) == 1 else f"{len(todos)} things"
+        say(f"[bold]{escape(file)}[/bold]: {things} to do, in this order")
+        for number, (todo, asking) in enumerate(todos.items(), start=1):
+            OUT.print(f"{number:>3}. {escape(todo)}", soft_wrap=True)
+            for gap in asking:
+                place = f"{gap.file}:{gap.line}" if gap.line else gap.file
+                OUT.print(f"       [dim]{escape(place)}[/dim]  {escape(gap.problem)}", soft_wrap=True)
+
+
+def print_advice(advice: Mapping[str, Sequence[str]]) -> None:
+    """Print what an admin may do besides: nothing waits for it."""
+    for name, sentences in advice.items():
+        if sentences:
+            say(f"\n[bold]{escape(name)}[/bold]: nothing waits for this, but people will ask for it")
+            for sentence in sentences:
+                OUT.print(f"  - {escape(sentence)}", soft_wrap=True)

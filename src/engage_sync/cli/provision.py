@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
+from engage_sync.cli.check import print_advice
 from engage_sync.cli.logs import configure
 from engage_sync.cli.options import HERE, AsJson, ProjectFolder
-from engage_sync.cli.output import print_json, say, status, table
-from engage_sync.errors import EXIT_PARTIAL
+from engage_sync.cli.output import ERR, print_json, say, status, table
 
 
 def register(app: typer.Typer) -> None:
@@ -23,18 +24,27 @@ def provision(
     as_json: AsJson = False,
 ) -> None:
     """Show, then create, the missing CRM fields, options and field permissions."""
-    from engage_sync.sync import doctor, views, wiring  # noqa: PLC0415  start-up: --help needs none of it
+    from engage_sync.sync import provisioning, views, wiring  # noqa: PLC0415  start-up: --help needs none of it
 
     configure()
     with wiring.open_workspace(project) as workspace, status("comparing fields", quiet=as_json):
-        done = doctor.provision(workspace, apply=apply)
+        made = provisioning.provide(workspace, apply=apply)
+    error = made.error()
+    if error is not None and not made.fields:
+        raise error
     if as_json:
-        print_json(views.provision_json(done, applied=apply))
-    else:
-        lines = [(one.connector, one.object, one.field, one.type, one.result, one.message) for one in done]
-        table(None, ("connector", "object", "field", "type", "result", "note"), lines)
-        waiting = sum(one.result in {"missing", "options missing"} for one in done)
-        if waiting:
-            say(f"\n{waiting} to create: run `engage-sync provision --apply`.")
-    if any(one.result == "refused" for one in done):
-        raise typer.Exit(EXIT_PARTIAL)
+        print_json(views.provision_json(made, applied=apply))
+        raise typer.Exit(made.exit)
+    lines = [(one.connector, one.object, one.field, one.type, one.result, one.message) for one in made.fields]
+    table(None, ("connector", "object", "field", "type", "result", "note"), lines)
+    waiting = sum(one.result in provisioning.WAITING for one in made.fields)
+    if waiting:
+        say(f"\n{waiting} to create or mend: run `engage-sync provision --apply`.")
+    print_advice(made.advice)
+    if error is not None:
+        for name, other in made.errors.items():
+            if other is not error:
+                ERR.print(f"{escape(name)}: {escape(str(other))}", soft_wrap=True)
+        raise error
+    if made.exit:
+        raise typer.Exit(made.exit)
