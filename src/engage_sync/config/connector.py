@@ -35,10 +35,14 @@ _ITEMS: tuple[Path, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ConnectorType:
-    """What the configuration must know of a connector class: its settings, and its objects with what they show."""
+    """What the configuration must know of a connector class: its settings, and its objects with what they show.
+
+    `unusable` says why a project cannot use it, and what to do; then the rest means nothing.
+    """
 
     settings: type[BaseModel]
     objects: Mapping[str, Entity]
+    unusable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,9 @@ def draft(document: Document, types: Mapping[str, ConnectorType], problems: Prob
     elif definition.connector and found is None:
         what = f"there is no connector type `{definition.connector}`; {nearest(definition.connector, types)}"
         problems.at_value(document, ("connector",), what)
+    elif found is not None and found.unusable is not None:
+        problems.at_value(document, ("connector",), found.unusable)
+        found = None
     malformed = False
     for location, text in secrets.references({k: v for k, v in document.data.items() if k not in OWN_KEYS}):
         if (what_is_wrong := secrets.reference_problem(text)) is not None:

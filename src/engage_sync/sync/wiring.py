@@ -7,19 +7,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import BaseModel
+
 from engage_sync.config.project import ConnectorFile, ConnectorType, Project, load
 from engage_sync.connectors.base import Connector, Kind, Limits, Role
+from engage_sync.connectors.promises import build
 from engage_sync.connectors.wrappers import Observed, harden
 from engage_sync.core.definitions import Entity, ObjectMap
-from engage_sync.errors import Mistake
+from engage_sync.errors import Mistake, Problem
 from engage_sync.events.store import EventStore
 from engage_sync.state.store import State
+from engage_sync.sync.plugins import ENTRY_POINTS, Plugins
 
-ENTRY_POINTS = "engage_sync.connectors"
 ENTITIES: Mapping[Role, Entity] = {Role.CONTACT: Entity.USER, Role.ACCOUNT: Entity.ACCOUNT}
 
 
@@ -51,25 +55,49 @@ class Workspace:
         return chosen
 
 
-def connector_classes() -> Mapping[str, type[Connector]]:
-    """Find the connector classes of all installed packages, ours included, by the name their entry point has."""
-    return {point.name: point.load() for point in entry_points(group=ENTRY_POINTS)}
+@cache
+def connector_classes() -> Plugins:
+    """Find the connector classes of all installed packages, ours included, by the name their entry point has.
+
+    Each is loaded when it is looked up, which raises Mistake for one that cannot be used.
+    """
+    return Plugins(entry_points(group=ENTRY_POINTS))
+
+
+class ConnectorTypes(Mapping[str, ConnectorType]):
+    """What the configuration must know of each connector class: its settings, its objects, or why it is of no use.
+
+    A class is loaded when it is looked up: a project pays for, and suffers from, the packages that it names.
+    """
+
+    def __init__(self, classes: Plugins) -> None:
+        self._classes = classes
+
+    def __getitem__(self, name: str) -> ConnectorType:
+        if (why := self._classes.why_not(name) if name in self._classes else None) is not None:
+            return ConnectorType(settings=BaseModel, objects={}, unusable=why)
+        found = self._classes[name]
+        objects = {object_: ENTITIES[role] for object_, role in found.limits.objects.items() if role in ENTITIES}
+        return ConnectorType(settings=found.Settings, objects=objects)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
 
 
 def connector_types() -> Mapping[str, ConnectorType]:
-    """Give what the configuration must know of each connector class: its settings, its objects."""
-    return {
-        name: ConnectorType(
-            settings=found.Settings,
-            objects={object_: ENTITIES[role] for object_, role in found.limits.objects.items() if role in ENTITIES},
-        )
-        for name, found in connector_classes().items()
-    }
+    """Give what the configuration must know of every connector class. One that cannot be used is a Mistake."""
+    types = dict(ConnectorTypes(connector_classes()))
+    if unusable := [Problem(found.unusable) for found in types.values() if found.unusable is not None]:
+        raise Mistake(unusable)
+    return types
 
 
 def load_project(root: Path) -> Project:
     """Read and check all files of a project. Raises Mistake with every problem found."""
-    return load(root, connector_types())
+    return load(root, ConnectorTypes(connector_classes()))
 
 
 def event_store(project: Project) -> EventStore:
@@ -91,8 +119,7 @@ def open_workspace(root: Path, *, hardened: Hardening = harden) -> Iterator[Work
 
 def open_connector(workspace: Workspace, file: ConnectorFile, *, read_only: bool = False) -> Observed:
     """Build one connector with its wrappers; its secrets are resolved now. Closing it is the caller's business."""
-    found = connector_classes()[file.connector]
-    built = found(file.settings(), workspace.state.memory(file.name))  # type: ignore[call-arg]
+    built = build(connector_classes()[file.connector], file.settings(), workspace.state.memory(file.name))
     return workspace.hardened(built, read_only=read_only, daily_share=file.daily_share)
 
 
@@ -103,6 +130,7 @@ def kind_of(object_map: ObjectMap, limits: Limits) -> Kind:
         object_map.match_email,
         object_map.match_domain,
         limits.further_emails.get(object_map.object),
+        limits.locked_with.get(object_map.object),
         *object_map.read,
         *(managed.field for managed in object_map.write),
     ]
