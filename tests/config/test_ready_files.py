@@ -6,10 +6,12 @@ import pytest
 
 from engage_sync.config.project import Project, load
 from engage_sync.core.definitions import Entity
+from engage_sync.sync.project_files import init
 from engage_sync.sync.wiring import connector_types
 from tests.config.projects import write
 
 ROOT = Path(__file__).parents[2]
+CRMS = ["hubspot", "salesforce"]
 
 
 @pytest.fixture
@@ -26,11 +28,25 @@ def test_the_engage_file_says_the_defaults(ready: Project, tmp_path: Path) -> No
     assert (ready.store, plain.store) == ("var/events", "var/events")
 
 
-def test_every_field_is_computed_today(ready: Project) -> None:
-    contacts, companies = ready.connectors[0].objects
+@pytest.mark.parametrize(("place", "read"), [(0, {"jobtitle", "hs_buying_role"}), (1, {"Title"})])
+def test_every_field_is_computed_today(ready: Project, place: int, read: set[str]) -> None:
+    contacts, companies = ready.connectors[place].objects
     assert (contacts.entity, companies.entity) == (Entity.USER, Entity.ACCOUNT)
     assert [item.field for item in (*contacts.write, *companies.write) if not item.computed] == []
-    assert {"jobtitle", "hs_buying_role"} <= set(contacts.read)
+    assert read <= set(contacts.read)
+
+
+@pytest.mark.parametrize("chosen", [[], ["hubspot"], ["salesforce"], CRMS])
+def test_a_project_of_any_crms_loads_and_reads_from_these_only(tmp_path: Path, chosen: list[str]) -> None:
+    """Properties of a CRM that is not connected come from traits, so that the ready-made rules stand."""
+    init(tmp_path / "new", chosen)
+    project = load(tmp_path / "new", connector_types())
+    assert [file.name for file in project.connectors] == chosen
+    sources = {item.name: item.connector for item in project.model.properties_of(Entity.USER)}
+    expected = {"jobtitle": "hubspot", "buying_role": "hubspot", "contact_title": "salesforce"}
+    assert {name: sources[name] for name in expected} == {
+        name: crm if crm in chosen else None for name, crm in expected.items()
+    }
 
 
 def test_the_oauth_alternative_in_the_comments_loads(ready: Project, tmp_path: Path) -> None:
@@ -41,7 +57,19 @@ def test_the_oauth_alternative_in_the_comments_loads(ready: Project, tmp_path: P
     assert token in before
     oauth = "auth:\n" + "".join(f"{line[2:]}\n" for line in commented)
     changed = text.replace(token, oauth).replace("# base_url", "base_url")
-    assert len(load(write(tmp_path, hubspot=changed), connector_types()).connectors) == 1
+    assert [file.name for file in load(write(tmp_path, hubspot=changed), connector_types()).connectors] == CRMS
+
+
+def test_the_certificate_and_the_lead_in_the_comments_load(ready: Project, tmp_path: Path) -> None:
+    """Of the Salesforce file, with its commented parts in place of what they are an alternative to."""
+    text = (ROOT / "connectors" / "salesforce.yaml").read_text(encoding="utf-8")
+    start, end = text.index("auth:\n  login_url: ${"), text.index("# Where the org's API is")
+    jwt = text[text.index("# auth:") : end].replace("# ", "")
+    rest = text[end:].replace("# instance_url", "instance_url")
+    lead = rest[rest.index("  # Lead:") :]
+    changed = text[:start] + jwt + rest.replace(lead, lead.replace("  # ", "  "))
+    loaded = load(write(tmp_path, salesforce=changed), connector_types()).connectors
+    assert [object_map.object for object_map in loaded[1].objects] == ["Contact", "Account", "Lead"]
 
 
 @pytest.mark.parametrize("kept", ["model", "hubspot"])

@@ -1,4 +1,4 @@
-"""`demo`: one whole cycle against the sandbox with an invented company, and what a CSM sees before and after."""
+"""`demo`: one whole cycle against both sandboxes with an invented company, and what a CSM sees before and after."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from engage_sync.errors import EXIT_PARTIAL
 if TYPE_CHECKING:
     from engage_sync.sandbox.company import Company
     from engage_sync.sandbox.company_stories import Story
+    from engage_sync.sandbox.salesforce_server import SalesforceSandbox
     from engage_sync.sandbox.server import Sandbox
     from engage_sync.sync.cycle import Report
     from engage_sync.sync.wiring import Workspace
 
-TOKEN_VARIABLE = "HUBSPOT_ACCESS_TOKEN"  # noqa: S105  the variable's name
 SHOWN = {
-    "engage_user_type": "type",
-    "engage_user_types": "all types",
-    "engage_lapsed_influencer": "lapsed influencer",
-    "engage_last_active": "last active",
+    "type": {"HubSpot": "engage_user_type", "Salesforce": "Engage_User_Type__c"},
+    "all types": {"HubSpot": "engage_user_types", "Salesforce": "Engage_User_Types__c"},
+    "lapsed influencer": {"HubSpot": "engage_lapsed_influencer", "Salesforce": "Engage_Lapsed_Influencer__c"},
+    "last active": {"HubSpot": "engage_last_active", "Salesforce": "Engage_Last_Active__c"},
 }
+"""What is shown of a contact → its field in each CRM."""
 
 
 def register(app: typer.Typer) -> None:
@@ -49,7 +50,7 @@ def demo(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run one whole cycle against the sandbox with sample data, and show what a CSM now sees."""
+    """Run one whole cycle against the sandboxes with sample data, and show what a CSM now sees."""
     configure()
     with _folder(folder) as root:
         told = _Told(quiet=as_json)
@@ -64,6 +65,12 @@ def demo(
         print_json({"runs": [views.report_json(report) for report in reports], "stories": told.stories})
     if second.writes or any(report.exit for report in reports):
         raise typer.Exit(next((report.exit for report in reports if report.exit), EXIT_PARTIAL))
+
+
+Seen = Mapping[str, str | None] | None
+"""A contact's values by field; None where there is no contact."""
+Contacts = Mapping[str, Mapping[str, Seen]]
+"""By story, then by CRM."""
 
 
 @dataclass(slots=True)
@@ -91,37 +98,68 @@ class _Told:
         self.line(f"\nAll of it took {time.perf_counter() - self.began:.0f} seconds.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Crms:
+    """The two stand-ins."""
+
+    hubspot: Sandbox
+    salesforce: SalesforceSandbox
+
+    def secrets(self) -> dict[str, str]:
+        """Give what the connector files read from the environment."""
+        return {
+            "HUBSPOT_ACCESS_TOKEN": self.hubspot.token,
+            "SALESFORCE_LOGIN_URL": self.salesforce.base_url,
+            "SALESFORCE_CLIENT_ID": self.salesforce.client_id,
+            "SALESFORCE_CLIENT_SECRET": self.salesforce.client_secret,
+        }
+
+    def seen(self, email: str) -> dict[str, Seen]:
+        """Give the contact with an address as each CRM holds it now, None where there is none."""
+        people, sales = self.hubspot.store, self.salesforce.store
+        contact, other = people.find("contacts", "email", email), sales.find("Contact", "Email", email)
+        return {
+            "HubSpot": None if contact is None else people.values("contacts", contact),
+            "Salesforce": None if other is None else sales.text("Contact", other),
+        }
+
+
 def _play(root: Path, told: _Told) -> list[Report]:
     from engage_sync.sandbox import company as companies  # noqa: PLC0415  start-up: --help needs none of it
-    from engage_sync.sandbox import sample, server  # noqa: PLC0415  start-up: --help needs none of it
+    from engage_sync.sandbox import salesforce_server, sample, server  # noqa: PLC0415  start-up: --help needs none of it
     from engage_sync.sync import doctor, ingest, project_files, wiring  # noqa: PLC0415  start-up: --help needs none of it
 
     now = clock()
     company = companies.generate(now)
-    with server.start(seed=sample.seed(now, company)) as crm, _token(crm.token):
-        project_files.init(root, ["hubspot"])
+    with (
+        server.start(seed=sample.seed(now, company)) as hubspot,
+        salesforce_server.start(seed=sample.salesforce_seed(now, company)) as salesforce,
+    ):
+        crms = _Crms(hubspot, salesforce)
+        project_files.init(root, ["hubspot", "salesforce"])
         file = root / "connectors" / "hubspot.yaml"
-        file.write_text(f"{file.read_text()}\nbase_url: {crm.base_url}\n")
+        file.write_text(f"{file.read_text()}\nbase_url: {hubspot.base_url}\n")
 
         told.chapter("A small software company's half year of events")
         messages = root / "messages.jsonl"
         count = companies.write_messages(company, messages)
         imported = ingest.import_files(root, [messages], now=now, progress=lambda *_: None)
-        told.line(f"{count:,} messages written, {imported.imported:,} imported; the CRM is at {crm.base_url}")
+        told.line(f"{count:,} messages written, {imported.imported:,} imported")
+        told.line(f"Marketing works in HubSpot ({hubspot.base_url}), sales in Salesforce ({salesforce.base_url})")
 
-        with wiring.open_workspace(root) as workspace:
+        with _environment(crms.secrets()), wiring.open_workspace(root) as workspace:
             told.chapter("check: what must an admin do first?")
             gaps, _ = doctor.check(workspace)
-            told.line(f"{len(gaps)} things to do, for instance: {gaps[0].problem}" if gaps else "nothing")
-            told.chapter("provision --apply: create our fields")
+            told.line(f"{len(gaps)} gaps, for instance: {gaps[0].problem}" if gaps else "nothing")
+            told.chapter("provision --apply: create our fields, and give ourselves access to them")
             made = doctor.provision(workspace, apply=True)
             told.line(
-                f"{sum(one.result == 'created' for one in made)} properties created;"
-                f" {len(doctor.check(workspace)[0])} things left to do"
+                f"{sum(one.result == 'created' for one in made)} fields created;"
+                f" {len(doctor.check(workspace)[0])} gaps left"
             )
-            before = _seen(crm, company)
+            before = _seen(crms, company)
             reports = [_sync(workspace, told, "sync: the first run")]
-            _compare(told, company, before, _seen(crm, company), workspace)
+            _compare(told, company, before, _seen(crms, company), workspace)
             reports.append(_sync(workspace, told, "sync again: nothing changed, so nothing is written"))
     return reports
 
@@ -137,22 +175,11 @@ def _sync(workspace: Workspace, told: _Told, title: str) -> Report:
     return report
 
 
-def _seen(crm: Sandbox, company: Company) -> dict[str, Mapping[str, str] | None]:
-    """Give the contact of each story as the CRM holds it now, None where there is none."""
-    found: dict[str, Mapping[str, str] | None] = {}
-    for story in company.stories:
-        record = crm.store.find("contacts", "email", story.email.lower())
-        found[story.key] = None if record is None else crm.store.values("contacts", record)
-    return found
+def _seen(crms: _Crms, company: Company) -> Contacts:
+    return {story.key: crms.seen(story.email.lower()) for story in company.stories}
 
 
-def _compare(
-    told: _Told,
-    company: Company,
-    before: Mapping[str, Mapping[str, str] | None],
-    after: Mapping[str, Mapping[str, str] | None],
-    workspace: Workspace,
-) -> None:
+def _compare(told: _Told, company: Company, before: Contacts, after: Contacts, workspace: Workspace) -> None:
     told.chapter("What a CSM sees on the contact, before and after")
     for story in company.stories:
         explained = _verdict(workspace, story)
@@ -161,12 +188,21 @@ def _compare(
         told.line(f"\n[bold]{escape(story.title)}[/bold]  {escape(story.email)} ({escape(story.user)})")
         told.line(f"  {escape(story.why)}")
         told.line(f"  verdict: {escape(explained)}")
-        if new is None:
-            told.line("  in the CRM: no contact, so nothing to write")
-        else:
-            was = old or {}
-            lines = [(label, was.get(name) or None, new.get(name) or None) for name, label in SHOWN.items()]
-            told.rows(("  field", "before", "after"), [(f"  {label}", one, two) for label, one, two in lines])
+        absent = [crm for crm, contact in new.items() if contact is None]
+        if absent:
+            told.line(f"  no contact in {' nor in '.join(absent)}, so nothing to write there")
+        there = [crm for crm in new if crm not in absent]
+        if there:
+            lines = [
+                [f"  {label}", *(_turn(old, new, crm, fields) for crm in there)] for label, fields in SHOWN.items()
+            ]
+            told.rows(["  field", *there], lines)
+
+
+def _turn(old: Mapping[str, Seen], new: Mapping[str, Seen], crm: str, fields: Mapping[str, str]) -> str:
+    """Say what became of one field: `before → after`, or the value that stays."""
+    before, after = ((side[crm] or {}).get(fields[crm]) or "–" for side in (old, new))
+    return after if before == after else f"{before} → {after}"
 
 
 def _verdict(workspace: Workspace, story: Story) -> str:
@@ -189,13 +225,15 @@ def _folder(kept: Path | None) -> Iterator[Path]:
 
 
 @contextmanager
-def _token(token: str) -> Iterator[None]:
-    """Set the stand-in's token for the length of the demo; a real one in the environment is put back."""
-    before = os.environ.get(TOKEN_VARIABLE)
-    os.environ[TOKEN_VARIABLE] = token
+def _environment(given: Mapping[str, str]) -> Iterator[None]:
+    """Set the stand-ins' credentials for the length of the demo; real ones in the environment are put back."""
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
     try:
         yield
     finally:
-        os.environ.pop(TOKEN_VARIABLE)
-        if before is not None:
-            os.environ[TOKEN_VARIABLE] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -76,6 +76,28 @@ def _first(frame: pl.DataFrame, column: str) -> int:
     return int(frame[column][0]) if frame.height else 0
 
 
+def _stored_links(
+    workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, records: pl.DataFrame
+) -> pl.DataFrame:
+    """Give the links known from before: `record`, `external_id`. A record that another object's record has become, as a
+    lead becomes a contact, has that one's link, where neither side has one of its own."""
+    state = workspace.state
+    stored = state.links(file.name, object_map.object).select("record", "external_id")
+    for other in file.objects:
+        if other.object == object_map.object or other.entity is not object_map.entity:
+            continue
+        became = state.gone(file.name, other.object).select("record", became="moved_to").drop_nulls()
+        moved = state.links(file.name, other.object).select("record", "external_id").join(became, on="record")
+        heirs = (
+            moved.select(pl.col("became").alias("record"), "external_id")
+            .join(records, on="record", how="semi")
+            .join(stored, on="record", how="anti")
+            .join(stored, on="external_id", how="anti")
+        )
+        stored = pl.concat([stored, heirs.unique("record").unique("external_id")])
+    return stored
+
+
 def _match(
     workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, population: Population, records: pl.DataFrame
 ) -> Matches:
@@ -95,7 +117,7 @@ def _match(
         column(further).str.split(";").fill_null([]).alias("further"),
     )
     entities = population.users if users else population.accounts
-    stored = workspace.state.links(file.name, object_map.object).select("record", "external_id")
+    stored = _stored_links(workspace, file, object_map, records)
     if not workspace.state.loaded(file.name, object_map.object):
         candidates = candidates.join(stored, on="record", how="semi")
     return match(

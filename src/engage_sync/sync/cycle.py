@@ -18,6 +18,7 @@ from engage_sync.connectors.base import Schema, Unsupported
 from engage_sync.connectors.wrappers import Observed
 from engage_sync.core.plan import Bucket
 from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Held, Mistake
+from engage_sync.sync import kept_answers
 from engage_sync.sync.compute import Computed, compute, record, without_record
 from engage_sync.sync.doctor import remember_account
 from engage_sync.sync.planning import Prepared, prepare, write_calls
@@ -241,12 +242,15 @@ class _Run:
             reads=sum(session.connector.calls["read"] for session in sessions),
             writes=self.planned_writes + sum(session.connector.calls["write"] for session in sessions),
             held=tuple(_named(found.connector, reason) for found in prepared for reason in found.held),
-            errors={session.file.name: str(session.error) for session in sessions if session.error is not None},
+            errors={one.file.name: self._told(one.file.name, one.error) for one in sessions if one.error is not None},
             changes=pl.concat([found.changes() for found in prepared]) if prepared else pl.DataFrame(),
             counts=computed.counts if computed is not None else {},
         )
         self._keep(report)
         return report
+
+    def _told(self, connector: str, error: EngageError) -> str:
+        return kept_answers.told(self.workspace.project.root, f"run-{self.id}-{connector}", error)
 
     def _keep(self, report: Report) -> None:
         summary = {

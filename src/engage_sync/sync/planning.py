@@ -10,7 +10,7 @@ from math import ceil
 import polars as pl
 
 from engage_sync.config.project import ConnectorFile
-from engage_sync.connectors.base import Schema
+from engage_sync.connectors.base import Limits, Schema
 from engage_sync.core.brakes import brakes
 from engage_sync.core.definitions import ObjectMap
 from engage_sync.core.plan import CHANGES, EXECUTED, FieldLimit, ObjectPlan, plan_object
@@ -18,6 +18,7 @@ from engage_sync.core.unique_ids import refuse_taken
 from engage_sync.core.wanted import wanted
 from engage_sync.sync.compute import Computed
 from engage_sync.sync.inheritance import inherited, overlaid, remembered
+from engage_sync.sync.push import SLICE
 from engage_sync.sync.wiring import Workspace, connector_classes
 
 
@@ -89,15 +90,30 @@ def _plan(
 def limits_of(schema: Schema, object_: str) -> dict[str, FieldLimit]:
     """Give what the CRM says each field of an object can hold."""
     return {
-        name: FieldLimit(options=found.options, length=found.length, writable=found.writable, type=found.type)
+        name: FieldLimit(
+            options=found.options,
+            length=found.length,
+            writable=found.writable,
+            type=found.type,
+            decimals=found.decimals,
+            blank=found.blank,
+            whole=found.whole,
+            trimmed=found.trimmed,
+        )
         for name, found in schema.objects.get(object_, {}).items()
     }
 
 
 def write_calls(prepared: Prepared, file: ConnectorFile) -> int:
     """Count the write calls that a push of this plan takes when nothing goes wrong."""
-    batch = connector_classes()[file.connector].limits.push_batch
+    limits = connector_classes()[file.connector].limits
     sent = (
         plan.changes.filter(pl.col("decision").is_in(EXECUTED))["record"].n_unique() for plan in prepared.plans.values()
     )
-    return sum(ceil(records / batch) for records in sent)
+    return sum(_calls(records, limits) for records in sent)
+
+
+def _calls(records: int, limits: Limits) -> int:
+    if limits.whole_above is not None and records > limits.whole_above:
+        return limits.whole_calls * ceil(records / SLICE)
+    return ceil(records / limits.push_batch)

@@ -66,11 +66,11 @@ def push(target: Target, plan: ObjectPlan, progress: Callable[[int, int], None])
     records = sent.group_by("record", maintain_order=True).agg("field", "before", "after")
     pushed = Pushed(dict.fromkeys(records["record"].to_list(), Bucket.FAILED))
     done = 0
-    for part in (_freeing(sent, target.unique), *records.iter_slices(SLICE)):
+    for part in (_freeing(sent, target.unique), *_by_lock(target, records).iter_slices(SLICE)):
         before, after = _values(part)
         changes = [Change(record, values) for record, values in after.items()]
         try:
-            for outcomes in _in_groups(target.connector.push(target.kind, changes)):
+            for outcomes in _in_groups(target.connector.push(target.kind, changes), _group(target, len(changes))):
                 state.record_outcomes(target.run, target.name, object_, _rows(outcomes, before, after, target.clock()))
                 pushed.buckets.update((outcome.record, _BUCKETS[outcome.status]) for outcome in outcomes)
                 done += len(outcomes)
@@ -80,6 +80,22 @@ def push(target: Target, plan: ObjectPlan, progress: Callable[[int, int], None])
             break
     _record_not_fitting(target, plan)
     return pushed
+
+
+def _by_lock(target: Target, records: pl.DataFrame) -> pl.DataFrame:
+    """Put records that lock the same other record beside each other: in one call they do not wait for one another."""
+    locked = target.connector.limits.locked_with.get(target.kind.object)
+    if locked is None:
+        return records
+    held = target.workspace.state.records(target.name, target.kind.object, [locked])
+    held = held.select("record", locked=f"crm.{locked}")
+    return records.join(held, on="record", how="left").sort("locked", "record", nulls_last=True).drop("locked")
+
+
+def _group(target: Target, changes: int) -> int:
+    """Say how many outcomes are recorded at once: those of a push that is handed over whole come all together."""
+    whole = target.connector.limits.whole_above
+    return RECORDED_AT_ONCE if whole is None or changes <= whole else whole
 
 
 def _freeing(sent: pl.DataFrame, unique: str | None) -> pl.DataFrame:
@@ -100,13 +116,13 @@ def _values(part: pl.DataFrame) -> tuple[Mapping[str, Values], Mapping[str, Valu
     return before, after
 
 
-def _in_groups(outcomes: Iterator[Outcome]) -> Iterator[list[Outcome]]:
+def _in_groups(outcomes: Iterator[Outcome], size: int) -> Iterator[list[Outcome]]:
     """Gather outcomes for one transaction each. What arrived before an error is given before the error goes up."""
     group: list[Outcome] = []
     try:
         for outcome in outcomes:
             group.append(outcome)
-            if len(group) >= RECORDED_AT_ONCE:
+            if len(group) >= size:
                 yield group
                 group = []
     except (EngageError, KeyboardInterrupt):

@@ -17,8 +17,9 @@ from engage_sync.errors import Mistake
 from engage_sync.state.runs import Run
 from engage_sync.sync.compute import CONTESTED, Computed, compute, documents
 from engage_sync.sync.cycle import Report
-from engage_sync.sync.doctor import Gap, Provision
+from engage_sync.sync.doctor import Examination
 from engage_sync.sync.documents import decode, with_ages
+from engage_sync.sync.provisioning import Provisioning
 from engage_sync.sync.rows import iso_text, json_value, rows
 from engage_sync.sync.wiring import Workspace, connector_classes
 
@@ -69,10 +70,13 @@ def record_urls(workspace: Workspace) -> dict[tuple[str, str], str]:
     """Give the address template of each object's records, for the CRM accounts whose id is known."""
     urls: dict[tuple[str, str], str] = {}
     for file in workspace.project.connectors:
-        account = workspace.state.note(f"account.{file.name}")
-        templates = connector_classes()[file.connector].limits.record_urls
-        if account:
-            urls |= {(file.name, name): text.replace("{account}", account) for name, text in templates.items()}
+        known = {name: workspace.state.note(f"{name}.{file.name}") for name in ("account", "site")}
+        for object_, template in connector_classes()[file.connector].limits.record_urls.items():
+            address = template
+            for name, value in known.items():
+                address = address.replace(f"{{{name}}}", value or f"{{{name}}}")
+            if not any(f"{{{name}}}" in address for name in known):
+                urls[file.name, object_] = address
     return urls
 
 
@@ -113,8 +117,8 @@ def plan_json(report: Report) -> Json:
     }
 
 
-def check_json(gaps: list[Gap]) -> Json:
-    """Give the answer of `check`."""
+def check_json(found: Examination) -> Json:
+    """Give the answer of `check`. `advice` is there only where there is any."""
     problems = [
         {
             "file": gap.file,
@@ -124,9 +128,10 @@ def check_json(gaps: list[Gap]) -> Json:
             "problem": gap.problem,
             "todo": gap.todo,
         }
-        for gap in gaps
+        for gap in found.gaps
     ]
-    return {"ok": not problems, "problems": problems}
+    advice = [sentence for sentences in found.advice.values() for sentence in sentences]
+    return {"ok": not problems, "problems": problems, **({"advice": advice} if advice else {})}
 
 
 def mistake_json(mistake: Mistake) -> Json:
@@ -145,7 +150,7 @@ def mistake_json(mistake: Mistake) -> Json:
     return {"ok": False, "problems": problems}
 
 
-def provision_json(done: list[Provision], *, applied: bool) -> Json:
+def provision_json(made: Provisioning, *, applied: bool) -> Json:
     """Give the answer of `provision`."""
     return {
         "applied": applied,
@@ -158,8 +163,10 @@ def provision_json(done: list[Provision], *, applied: bool) -> Json:
                 "result": one.result,
                 "message": one.message,
             }
-            for one in done
+            for one in made.fields
         ],
+        "advice": [sentence for sentences in made.advice.values() for sentence in sentences],
+        "errors": {name: str(error) for name, error in made.errors.items()},
     }
 
 
