@@ -15,7 +15,13 @@ from urllib.parse import urlsplit
 
 from engage_sync.connectors.addresses import safe_address
 from engage_sync.connectors.replies import fingerprint, text
-from engage_sync.connectors.salesforce_settings import MY_DOMAIN, SalesforceSettings
+from engage_sync.connectors.salesforce_settings import (
+    LOGIN_HOST,
+    MY_DOMAIN,
+    SANDBOX_HOST,
+    SHARED_HOSTS,
+    SalesforceSettings,
+)
 from engage_sync.errors import LoginFailed, Misbehaved
 
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105  (a path, no password)
@@ -108,40 +114,48 @@ class OpenedSessions(Sessions):
         return (*(secret.get_secret_value() for secret in held if secret is not None), *tokens)
 
     def _login(self, post: Post) -> Session:
-        form, headers = self._assertion() if self._auth.private_key is not None else self._credentials()
-        answer = post(self._auth.login_url + TOKEN_PATH, form, headers)
+        answer = self._signed_in(post) if self._auth.private_key is not None else self._with_secret(post)
         token = answer.get("access_token")
         if not isinstance(token, str) or not token:
             raise Misbehaved("Salesforce's answer to the login holds no access_token", None)
         org, user = _whose(text(answer.get("id")))
         return Session(token, self._place or _instance(text(answer.get("instance_url"))), user, org)
 
-    def _credentials(self) -> tuple[dict[str, str], dict[str, str]]:
+    def _with_secret(self, post: Post) -> Mapping[str, object]:
         """Client credentials: id and secret in the header, as RFC 6749 has it."""
         secret = self._auth.client_secret
         pair = f"{self._auth.client_id}:{secret.get_secret_value() if secret else ''}"
-        return {"grant_type": "client_credentials"}, {
-            "Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"
-        }
+        headers = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+        return post(self._auth.login_url + TOKEN_PATH, {"grant_type": "client_credentials"}, headers)
 
-    def _assertion(self) -> tuple[dict[str, str], dict[str, str]]:
-        """JWT bearer: a signed statement that is good for three minutes."""
+    def _signed_in(self, post: Post) -> Mapping[str, object]:
+        """JWT bearer. An org may want the server that all share as the audience, though it is asked itself."""
+        own, shared = _audiences(self._auth.login_url)
+        form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer"}
+        try:
+            return post(self._auth.login_url + TOKEN_PATH, {**form, "assertion": self._assertion(own)}, {})
+        except LoginFailed as refused:
+            if own == shared or "audience" not in str(refused):
+                raise
+        return post(self._auth.login_url + TOKEN_PATH, {**form, "assertion": self._assertion(shared)}, {})
+
+    def _assertion(self, audience: str) -> str:
+        """Sign a statement that is good for three minutes."""
         import jwt  # noqa: PLC0415  start-up: only a login needs it
 
         key = self._auth.private_key
         claims: dict[str, object] = {
             "iss": self._auth.client_id,
             "sub": self._auth.username,
-            "aud": _audience(self._auth.login_url),
+            "aud": audience,
             "exp": int(self._clock()) + JWT_LIFE,
         }
         try:
-            signed = jwt.encode(claims, key.get_secret_value() if key else "", algorithm="RS256")
+            return jwt.encode(claims, key.get_secret_value() if key else "", algorithm="RS256")
         except (jwt.PyJWTError, ValueError, TypeError):  # without its words: they may quote the key
             raise LoginFailed(
                 "auth.private_key cannot be used: it must be an RSA private key in PEM form, without a passphrase"
             ) from None
-        return {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": signed}, {}
 
 
 def sessions(settings: SalesforceSettings, clock: Callable[[], float]) -> Sessions:
@@ -159,10 +173,13 @@ def quota_key(settings: SalesforceSettings) -> str:
     return f"salesforce {settings.instance_url or auth.login_url} {fingerprint(whose)}"
 
 
-def _audience(login_url: str) -> str:
-    """Give who must accept the assertion: the server that is asked."""
+def _audiences(login_url: str) -> tuple[str, str]:
+    """Give who must accept the assertion: the server that is asked, and the one that all such orgs share."""
     parts = urlsplit(login_url)
-    return f"{parts.scheme}://{parts.netloc}"
+    own = f"{parts.scheme}://{parts.netloc}"
+    if parts.hostname in SHARED_HOSTS:
+        return own, own
+    return own, SANDBOX_HOST if ".sandbox." in parts.netloc else LOGIN_HOST
 
 
 def _instance(told: str | None) -> str:
