@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import urlencode
 
+from engage_sync.connectors import cursors
 from engage_sync.connectors.base import CallKind, Cursor, Kind, Page, Record
 from engage_sync.connectors.hubspot_errors import CallRefused
 from engage_sync.connectors.hubspot_http import API, Answer, Transport
@@ -238,17 +239,12 @@ def _page(
 def _cursor(place: Place) -> Cursor:
     fields = ("phase", "after", "since", "quiet", "start", "newest", "restarted")
     kept = {name: value for name in fields if (value := getattr(place, name))}
-    return Cursor(json.dumps({"v": VERSION, **kept}, separators=(",", ":")))
+    return cursors.written(kept, VERSION)
 
 
 def _read_cursor(cursor: Cursor | None) -> Place:
-    if cursor is None:
-        return Place()
-    try:
-        kept = json.loads(cursor)
-    except ValueError:
-        return Place()
-    if not isinstance(kept, dict) or kept.pop("v", None) != VERSION:
+    kept = cursors.read(cursor, VERSION)
+    if kept is None:
         return Place()
     whole = all(isinstance(kept.get(name), int | None) for name in ("since", "quiet", "start", "newest"))
     sound = whole and isinstance(kept.get("after"), str | None) and kept.get("phase") in {"list", "search", "archived"}

@@ -8,14 +8,13 @@ seen, never the CRM's own paging token, which expires. It never writes.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from urllib.parse import quote_plus
 
-from engage_sync.connectors import salesforce_bulk_query
+from engage_sync.connectors import cursors, salesforce_bulk_query
 from engage_sync.connectors.base import Cursor, Kind, Page, Record
 from engage_sync.connectors.replies import senseless, text
 from engage_sync.connectors.salesforce_fields import Shape, full_id, reading, stamp
@@ -373,20 +372,15 @@ def _moved(moment: str, seconds: int) -> str:
 
 def _cursor(place: Place) -> Cursor:
     kept = {name: value for name in _NAMES if (value := getattr(place, name)) is not None}
-    return Cursor(json.dumps({"v": VERSION, **kept}, separators=(",", ":")))
+    return cursors.written(kept, VERSION)
 
 
 _NAMES = ("phase", "after", "at", "since", "start", "newest", "quiet", "job", "locator")
 
 
 def _read_cursor(cursor: Cursor | None) -> Place:
-    if cursor is None:
-        return Place()
-    try:
-        kept = json.loads(cursor)
-    except ValueError:
-        return Place()
-    if not isinstance(kept, dict) or kept.pop("v", None) != VERSION:
+    kept = cursors.read(cursor, VERSION)
+    if kept is None:
         return Place()
     sound = kept.get("phase") in {"all", "bulk", "since", "deleted"} and all(
         isinstance(one, str) for one in kept.values()
