@@ -141,7 +141,7 @@ def scripted_push(
     """Push contacts to a scripted server."""
     names = {name for values in changes.values() for name in values}
     kinds = {name: (ValueType.NUMBER, "double") if name == "Score__c" else (ValueType.TEXT, "string") for name in names}
-    shape = Shape("Contact", "Contact", {n: Field(n, n, *kinds[n]) for n in names}, queryable=True, updateable=True)
+    shape = Shape("Contact", {n: Field(n, n, *kinds[n]) for n in names}, queryable=True, updateable=True)
     asked = [Change(*one) for one in changes.items()]
     http = scripted_transport(server)
     return list(

@@ -170,7 +170,7 @@ READING = frozenset({"crm.objects.contacts.read", "crm.objects.companies.read"})
 
 
 def test_missing_write_scope_is_found_by_a_write_that_changes_nothing() -> None:
-    """Where HubSpot does not tell a token's scopes; asked until the answer is yes."""
+    """Where HubSpot does not tell a token's scopes, and when they were taken away after a good answer."""
     with sandbox(scopes=READING) as crm:
         crm.faults.add(Fault("server_error", path="*/access-token-info", times=None))
         connector = hubspot(crm, Memory())
@@ -182,6 +182,5 @@ def test_missing_write_scope_is_found_by_a_write_that_changes_nothing() -> None:
         ]
         crm.access.allow(crm.token)
         assert connector.probe(["contacts", "companies"]) == []
-        calls = crm.calls.count()
-        assert connector.probe(["contacts", "companies"]) == []
-        assert crm.calls.count() == calls
+        crm.access.allow(crm.token, READING)
+        assert len(connector.probe(["contacts", "companies"])) == 2

@@ -18,7 +18,6 @@ from engage_sync.errors import Transient
 FIELDS = ("Title", "Description", "Score__c", "Champion__c")
 SHAPE = Shape(
     "Contact",
-    "Contact",
     {
         "Title": Field("Title", "Title", ValueType.TEXT, "string"),
         "Description": Field("Description", "Description", ValueType.LONG_TEXT, "textarea"),

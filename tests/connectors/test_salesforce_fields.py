@@ -14,7 +14,7 @@ from engage_sync.core.definitions import ValueType
 
 KINDS = {kind.value: Field(kind.value, kind.value, kind, kind.value) for kind in ValueType}
 FIELDS = {**KINDS, "boolean": Field("boolean", "Flag", ValueType.BOOLEAN, "boolean", blank="false")}
-SHAPE = Shape("Contact", "Contact", FIELDS, queryable=True, updateable=True)
+SHAPE = Shape("Contact", FIELDS, queryable=True, updateable=True)
 
 
 def test_values_take_their_json_form() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -289,3 +290,38 @@ def test_whole_pull_with_each_way_to_log_in(org: SalesforceSandbox) -> None:
     for auth in (credentials(org), certificate(org)):
         assert set(pull(salesforce(org, auth=auth), KIND, None).records) == set(ids)
     assert org.logins == 2
+
+
+def test_environment_takes_neither_our_session_nor_calls_to_this_machine(
+    org: SalesforceSandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A .netrc would log in as somebody else, a proxy would read a session that is sent in clear."""
+    (tmp_path / ".netrc").write_text("default login somebody password else\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with scripted(always(Said(502, b"a proxy"))) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        assert salesforce(org).check().account == org.org_id
+        assert proxy.asked == []
+
+
+def test_long_error_is_read_to_its_end() -> None:
+    caught = ends(always(Said(400, error("UNABLE_TO_LOCK_ROW", "0035g000000000AAA, " * 400))))
+    assert type(caught) is Transient
+
+
+def test_refused_login_does_not_repeat_what_was_sent(org: SalesforceSandbox) -> None:
+    """A proxy that shows the request in its page."""
+
+    def echo(asked: Asked) -> Said:
+        return Said(403, asked.body + b" " + asked.headers.get("authorization", "").encode())
+
+    with scripted(echo) as server:
+        for auth in (certificate(org), credentials(org)):
+            with pytest.raises(LoginFailed) as caught:
+                salesforce(org, auth={**auth, "login_url": server.url}).check()
+            sent = server.asked[-1]
+            assertion = sent.body.decode().partition("assertion=")[2][:80]
+            login = sent.headers.get("authorization", "").removeprefix("Basic ")
+            assert any(part for part in (assertion, login))
+            assert all(part not in str(caught.value) for part in (assertion, login) if part)

@@ -277,3 +277,22 @@ def test_results_that_end_in_the_middle_are_asked_for_again(org: SalesforceSandb
     first = salesforce_pull.pull(inner._http, KIND, shape, None, sleep=lambda _: None, bulk_above=ABOVE)
     rest = pull(crm, KIND, first.cursor)
     assert {record.id for record in first.records} | set(rest.records) == set(ids)
+
+
+def test_purged_record_vanishes_too(org: SalesforceSandbox, clock: Clock) -> None:
+    """Deleted, and gone from the recycle bin before anybody asked."""
+    ids = planted(org, clock, 4)
+    start = pull(salesforce(org), KIND, None)
+    org.store.delete("Contact", ids[0])
+    org.store.delete("Contact", ids[1])
+    org.store.purge("Contact", ids[1])
+    clock.ahead = timedelta(minutes=2)  # the list of deletions goes by whole minutes
+    found = pull(salesforce(org), KIND, start.cursor)
+    assert found.vanished == {ids[0], ids[1]}
+    assert set(found.records) <= set(ids[2:])
+
+
+def test_load_that_takes_too_long_to_count_comes_in_pages(org: SalesforceSandbox, clock: Clock) -> None:
+    ids = planted(org, clock, 450)
+    org.faults.add(Fault("query_timeout"))
+    assert set(pull(salesforce(org), KIND, None).records) == set(ids)

@@ -313,3 +313,37 @@ def test_hardened_connector_shows_the_limits_of_the_one_inside() -> None:
     assert (crm.name, crm.limits, crm.Settings) == ("fake", Fake.limits, Settings)
     crm.close()
     assert fake.closed == 1
+
+
+class Whole(Fake):
+    """Takes more than two changes whole."""
+
+    limits = Limits(push_batch=2, in_flight=3, objects={"things": Role.CONTACT}, whole_above=2)
+
+
+def test_whole_push_that_gets_on_is_not_given_up_and_tells_as_it_goes() -> None:
+    """It is cut off after every record: far more often than a push that brings nothing is tried."""
+
+    def cut_off(waiting: Sequence[Change]) -> Iterator[Outcome]:
+        yield Outcome(waiting[0].record, Status.WRITTEN)
+        if len(waiting) > 1:
+            raise Transient("away for a moment")
+
+    inner = Whole(push=cut_off)
+    count = 3 * ATTEMPTS
+    outcomes = hard(inner).push(KIND, changes(count))
+    assert next(outcomes).record == "0"
+    assert len(inner.pushed) == 1
+    assert [outcome.status for outcome in outcomes] == [Status.WRITTEN] * (count - 1)
+
+
+def test_whole_push_that_brings_nothing_is_given_up() -> None:
+    def nothing(waiting: Sequence[Change]) -> Iterator[Outcome]:
+        raise Transient("away")
+        yield Outcome(waiting[0].record, Status.WRITTEN)
+
+    inner = Whole(push=nothing)
+    ends: list[Outcome] = []
+    with pytest.raises(Unreachable):
+        ends.extend(hard(inner).push(KIND, changes(5)))
+    assert len(inner.pushed) == ATTEMPTS

@@ -123,8 +123,8 @@ class HubSpot(Connector):
         return hubspot_schema.provision(self._http, fields)
 
     def probe(self, objects: Sequence[str]) -> Sequence[Lack]:
-        """Try to update a record that cannot be there, for each object: HubSpot looks at the scopes first."""
-        return hubspot_schema.probe(self._http, self._memory, objects, self.quota_key.rsplit(" ", 1)[-1])
+        """Try to update a record that cannot be there, for each object."""
+        return hubspot_schema.probe(self._http, objects)
 
     def close(self) -> None:
         """Release the connections."""

@@ -78,22 +78,17 @@ def describe(http: Transport, memory: Memory, objects: Iterable[str], credential
     return Schema(_account(http), fields, list(dict.fromkeys([*missing, *_lacks(lacking)])))
 
 
-def probe(http: Transport, memory: Memory, objects: Iterable[str], credentials: str) -> list[Lack]:
-    """Find out whether records may be written, by updating one that cannot be there; asked until the answer is yes."""
+def probe(http: Transport, objects: Iterable[str]) -> list[Lack]:
+    """Find out whether records may be written, by updating one that cannot be there: HubSpot looks at scopes first."""
     missing: list[str] = []
     for name in objects:
-        key = f"hubspot.may_write.{name}.{credentials}"
-        if memory.get(key) is not None:
-            continue
         try:
             body = {"inputs": [{"id": NO_RECORD, "properties": {}}]}
             http.send("POST", f"/crm/{API}/objects/{name}/batch/update", body, kind=CallKind.WRITE)
         except ScopeMissing as error:
             missing += error.scopes or (f"crm.objects.{name}.write",)
-            continue
-        except CallRefused:  # it got past the scopes
-            pass
-        memory.put(key, "yes")
+        except CallRefused:
+            continue  # it got past the scopes
     return _lacks(missing)
 
 

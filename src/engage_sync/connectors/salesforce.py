@@ -98,7 +98,10 @@ class Salesforce(Connector):
         """Update records: up to 2,000 by collections, more by Bulk jobs."""
         if changes:
             shape = self._shape(kind.object)
-            yield from salesforce_push.push(self._http, kind, changes, shape, self._memory, sleep=self._sleep)
+            sizes = salesforce_push.Sizes(whole_above=self.limits.whole_above or len(changes))
+            yield from salesforce_push.push(
+                self._http, kind, changes, shape, self._memory, sleep=self._sleep, sizes=sizes
+            )
 
     def read(self, kind: Kind, ids: Sequence[str]) -> Page:
         """Read live records by id."""

@@ -88,12 +88,15 @@ class Jobs:
         kept = self._kept()
         if kept is None:
             return
-        for job_id in [kept.job] if kept.job is not None else list(self._strays(kept.since)):
-            job = look(self._http, PATH, job_id)
-            if job.state == OPEN:
-                self._abort(job_id)
-            elif job.state in UNDER_WAY:
-                self._waited(job)
+        try:
+            for job_id in [kept.job] if kept.job is not None else list(self._strays(kept.since)):
+                job = look(self._http, PATH, job_id)
+                if job.state == OPEN:
+                    self._abort(job_id)
+                elif job.state in UNDER_WAY:
+                    self._waited(job)
+        except (CallRefused, AccessRefused):
+            pass  # Bulk was switched off since, or taken from us: nobody works on the job for us any more
         self.forget()
 
     def forget(self) -> None:
@@ -154,7 +157,7 @@ class Jobs:
         if (row.get("state"), row.get("object"), row.get("operation")) != (OPEN, self._object, "update"):
             return False
         by, made = text(row.get("createdById")), _epoch_ms(text(row.get("createdDate")))
-        return (not by or not user or full_id(by) == user) and (made is None or abs(made - since) <= _SKEW)
+        return bool(by and user and full_id(by) == user) and (made is None or abs(made - since) <= _SKEW)
 
     # -- memory
 

@@ -24,6 +24,8 @@ ALLOW_DUPLICATES = {"Sforce-Duplicate-Rule-Header": "allowSave=true"}
 """The records exist: a duplicate rule of the org has nothing to say about them (crm-apis §B5)."""
 _ROWS_FAULT = frozenset({400, 413})
 """Statuses of a whole call that one of its rows may have caused."""
+ENOUGH = 40
+"""Refused calls in a row after which the fault is not looked for in single rows any more: all rows are meant."""
 _NOT_ROWS_FAULT = frozenset({"UNSUPPORTED_API_VERSION", "INVALID_TYPE"})
 
 Judged = tuple[Change, tuple[Trouble, ...]]
@@ -35,6 +37,7 @@ class Writing:
     def __init__(self, http: Transport, shape: Shape, asked: Iterable[str]) -> None:
         self._http, self._shape = http, shape
         self._taken = set(asked)
+        self._in_a_row = 0
 
     def write(self, rows: Sequence[Change]) -> Iterator[Outcome]:
         """Write rows with different ids and give one outcome for each."""
@@ -68,6 +71,7 @@ class Writing:
             return
         if not isinstance(answer, list | None):  # the client gives None for an empty list
             raise senseless("Salesforce answered a write with something other than a list", str(answer)[:SHORT])
+        self._in_a_row = 0
         refused_rows: list[Judged] = []
         for row, said in zip(rows, aligned([row.record for row in rows], answer or []), strict=True):
             if said.written:
@@ -80,6 +84,10 @@ class Writing:
         """Write the rows of a refused call in two calls: the suspects and the others, or else halves."""
         if len(rows) == 1:
             yield from self.judge([(rows[0], refused.troubles or (Trouble(None, str(refused)),))])
+            return
+        self._in_a_row += 1
+        if self._in_a_row > ENOUGH:
+            yield from self.judge([(row, refused.troubles or (Trouble(None, str(refused)),)) for row in rows])
             return
         suspects = [row for row in rows if self._strange(row)]
         if not 0 < len(suspects) < len(rows):

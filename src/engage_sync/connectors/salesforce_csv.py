@@ -72,7 +72,7 @@ def results(data: bytes, what: str) -> Iterator[tuple[str, str]]:
     csv.field_size_limit(max(csv.field_size_limit(), LARGEST_CELL))
     reader = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""), strict=True)
     try:
-        header = next(reader)
+        header = next(reader, [])
         places = [header.index(name) for name in ("sf__Id", _ID) if name in header]
         error = header.index("sf__Error") if "sf__Error" in header else None
         if not places:

@@ -64,7 +64,6 @@ class CallRefused(Misbehaved):
         self.status = status
         self.troubles = troubles
         self.code = troubles[0].code if troubles else None
-        self.message = troubles[0].message if troubles else None
         super().__init__(what, data)
 
 

@@ -56,7 +56,6 @@ class Shape:
     """One object as it is described to these credentials. Fields that they may not see are not among `fields`."""
 
     object: str
-    label: str
     fields: Mapping[str, Field]
     queryable: bool
     updateable: bool
@@ -75,7 +74,6 @@ def describe_object(http: Transport, name: str) -> Shape:
     fields = [_field(row) for row in told if isinstance(row, dict) and isinstance(row.get("name"), str)]
     return Shape(
         object=name,
-        label=text(answer.get("label")) or name,
         fields={field.name: field for field in fields},
         queryable=answer.get("queryable") is not False,
         updateable=answer.get("updateable") is not False,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -32,6 +32,8 @@ API = "62.0"
 DATA = f"/services/data/v{API}/"
 TIMEOUT = (5.0, 120.0)
 """Seconds to connect, and to wait for the answer: a query may take 120 (crm-apis §B3)."""
+SENT_SECRETS = frozenset({"assertion", "Authorization"})
+"""What of a login's form and headers nobody may see."""
 LONGEST_URI = 14_000
 """Bytes of an address that are safe: Salesforce takes 16,384 with the headers (crm-apis §B3)."""
 
@@ -226,20 +228,23 @@ class Transport:
             self._last.now_ms, self._last.start = reply.date_ms() or int(self._clock() * 1000), None
             if 200 <= status < 300:
                 if kind is not CallKind.LOGIN:
-                    self._last.start = self._without_secrets(reply).start()
+                    self._last.start = self._without_secrets(Reply(status, {}, reply.data[: 2 * SHORT])).start()
                 return found
-            error = self._error(kind, reply, address, asked)
+            error = self._error(kind, reply, address, asked, content)
             if isinstance(error, Transient) and status in {403, 429} and not error.suspend:
                 pause = error.retry_after
             raise error
         finally:
             self.turnstile.leave(kind, status=status, quota=quota, pause=pause)
 
-    def _error(self, kind: CallKind, reply: Reply, address: str, asked: str) -> EngageError:
-        safe = self._without_secrets(reply)
-        if kind is CallKind.LOGIN:
-            return login_failure(safe, address, int(self._clock() * 1000))
-        return failure(safe, asked)
+    def _error(
+        self, kind: CallKind, reply: Reply, address: str, asked: str, content: Mapping[str, object]
+    ) -> EngageError:
+        if kind is not CallKind.LOGIN:
+            return failure(self._without_secrets(reply), asked)
+        parts = [part for name in ("data", "headers") if isinstance(part := content.get(name), dict)]
+        sent = [str(value) for part in parts for name, value in part.items() if name in SENT_SECRETS]
+        return login_failure(self._without_secrets(reply, sent), address, int(self._clock() * 1000))
 
     def _lined(self) -> Line:
         with self._lock:
@@ -259,10 +264,10 @@ class Transport:
                 self._client = (session.token, client(line, session.token, session.instance, API))
             return self._client[1]
 
-    def _without_secrets(self, reply: Reply) -> Reply:
+    def _without_secrets(self, reply: Reply, further: Iterable[str] = ()) -> Reply:
         """Strike our secrets out of what may end in a message."""
-        data = reply.data[: 4 * SHORT]
-        for secret in self._sessions.secrets():
+        data = reply.data
+        for secret in (*self._sessions.secrets(), *further):
             data = data.replace(secret.encode(), b"***")
         return Reply(reply.status, reply.headers, data)
 

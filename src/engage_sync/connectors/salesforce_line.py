@@ -5,11 +5,15 @@ Lets the client build its calls and read their JSON, while every request passes 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from urllib.parse import urlsplit
 
 import requests
+from requests.utils import get_environ_proxies
 from simple_salesforce.api import Salesforce
 
+from engage_sync.connectors.addresses import is_loopback
 from engage_sync.errors import Transient
 
 Send = Callable[[str, str, Mapping[str, object]], requests.Response]
@@ -20,6 +24,9 @@ class Line(requests.Session):
 
     def __init__(self, timeout: tuple[float, float]) -> None:
         super().__init__()
+        # Of the environment only proxies and certificates: a .netrc would put another login in place of our session.
+        self.trust_env = False
+        self.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
         self._seconds = timeout
         self.headers["User-Agent"] = "engage-sync"
 
@@ -31,6 +38,7 @@ class Line(requests.Session):
                 address,
                 timeout=self._seconds,
                 allow_redirects=False,
+                proxies=_proxies(address),
                 **content,  # type: ignore[arg-type]
             )
         except requests.RequestException as error:
@@ -55,6 +63,11 @@ def client(line: Line, token: str, instance: str, version: str) -> Salesforce:
     )
     made.headers.pop("X-PrettyPrint", None)
     return made
+
+
+def _proxies(address: str) -> dict[str, str]:
+    """Give the environment's proxies; none for this machine, where a call may be in clear."""
+    return {} if is_loopback(urlsplit(address).hostname or "") else dict(get_environ_proxies(address))
 
 
 def _reason(error: requests.RequestException) -> str:

@@ -25,7 +25,10 @@ GUIDE = Guide(
         f"create {{field}} under {FIELDS_PLACE} → New, or correct the name; if it is there already, tick Visible for"
         f" the integration user's profile under {SECURITY_PLACE}"
     ),
-    reveal=f"tick Visible for the integration user's profile under {SECURITY_PLACE}",
+    reveal=(
+        f"run `engage-sync provision --apply`, or assign the permission set {PERMISSION_SET_LABEL} to the integration"
+        f" user (Setup → Permission Sets → Manage Assignments), or tick Visible for its profile under {SECURITY_PLACE}"
+    ),
     unlock=(
         f"untick Read-Only for the integration user's profile under {SECURITY_PLACE} (for a custom field"
         " `engage-sync provision --apply` does it); a formula cannot be written: map another field"
@@ -120,15 +123,18 @@ def custom_fields(http: Transport, objects: Sequence[str]) -> dict[tuple[str, st
 
 
 def optional(ask: Callable[[], Given], otherwise: Given) -> Given:
-    """Ask for what is good to know; give `otherwise` where the user may not, or the org does not answer this."""
-    try:
-        return ask()
-    except (CallRefused, AccessRefused):
-        return otherwise
-    except Transient as error:
-        if error.suspend:
-            raise
-        return otherwise
+    """Ask for what is good to know, twice if need be; give `otherwise` where the user may not, or the org is silent."""
+    for last in (False, True):
+        try:
+            return ask()
+        except (CallRefused, AccessRefused):
+            return otherwise
+        except Transient as error:
+            if error.suspend:
+                raise
+            if last:
+                break
+    return otherwise
 
 
 def _offered(http: Transport) -> list[str]:

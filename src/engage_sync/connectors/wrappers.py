@@ -129,25 +129,32 @@ class Retrying(Wrapper):
         said: dict[str, Outcome] = {}
         try:
             for attempt in self._policy():
-                answered: list[Outcome] = []
+                before, error = len(waiting), None
+                try:
+                    yield from self._once(kind, waiting, said)
+                except EngageError as met:
+                    error = met
+                if len(waiting) < before:  # it gets on: only attempts that bring nothing are counted
+                    attempt.retry_state.attempt_number = 1
                 with attempt:
-                    self._once(kind, waiting, answered, said)
-                yield from answered
+                    if error is not None:
+                        raise error
+                    if waiting:
+                        raise _Unanswered(f"{len(waiting)} changes without an answer")
         except _Unanswered:
             yield from (said.get(record) or _failed(record, "NO_ANSWER", "no answer") for record in waiting)
         except EngageError as error:
             yield from (said.get(record) or _failed(record, type(error).__name__, str(error)) for record in waiting)
             raise _final(error) from error
 
-    def _once(self, kind: Kind, waiting: dict[str, Change], answered: list[Outcome], said: dict[str, Outcome]) -> None:
+    def _once(self, kind: Kind, waiting: dict[str, Change], said: dict[str, Outcome]) -> Iterator[Outcome]:
+        """Give the final answers of one attempt as they come, and keep what was said to the others."""
         for outcome in self.inner.push(kind, list(waiting.values())):
             if outcome.status is Status.FAILED:
                 said[outcome.record] = outcome
             else:
                 waiting.pop(outcome.record, None)
-                answered.append(outcome)
-        if waiting:
-            raise _Unanswered(f"{len(waiting)} changes without an answer")
+                yield outcome
 
     def _repeat(self, step: Callable[[], Step]) -> Step:
         try:

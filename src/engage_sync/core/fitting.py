@@ -70,7 +70,7 @@ def misfit(after: pl.Expr, field: ManagedField, limit: FieldLimit | None, object
         too_fine = pl.format(f"{_braced(place)} keeps {limit.decimals} digits after the point: {{}}", after)
         reasons.append(pl.when(kept > limit.decimals).then(too_fine))
     if limit.whole is not None and field.type is ValueType.NUMBER:
-        digits = after.str.extract(r"^-?([0-9]+)").str.len_chars()
+        digits = after.str.extract(r"^-?0*([1-9][0-9]*)").str.len_chars().fill_null(0)
         too_large = pl.format(f"{_braced(place)} takes {limit.whole} digits before the point: {{}}", after)
         reasons.append(pl.when(digits > limit.whole).then(too_large))
     if limit.length is not None:

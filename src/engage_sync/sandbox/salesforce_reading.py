@@ -131,10 +131,12 @@ def changed_since(org: Org, ask: Ask, entity: str, what: str) -> Answer:
     with org.store.lock:
         shelf = org.store.shelf(org.entity(entity))
         rows = [r for r in shelf.by_stamp((low, ""), high - 1) if r.deleted == (what == "deleted")]
+        purged = [(own, at) for own, at in shelf.purged.items() if low <= at < high]
     latest = instant(min(high, seconds(org.store.clock())))
     if what == "updated":
         return reply({"ids": [record.id for record in rows], "latestDateCovered": latest})
-    deleted = [{"id": record.id, "deletedDate": instant(record.stamp)} for record in rows]
+    gone = [*((record.id, record.stamp) for record in rows), *purged]
+    deleted = [{"id": own, "deletedDate": instant(at)} for own, at in gone]
     first = instant(seconds(earliest))
     return reply({"deletedRecords": deleted, "earliestDateAvailable": first, "latestDateCovered": latest})
 

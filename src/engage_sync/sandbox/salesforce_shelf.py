@@ -77,6 +77,8 @@ class Shelf:
         self.records: dict[str, Record] = {}
         self.order: list[str] = []
         self.unique: dict[str, dict[object, str]] = {f.name: {} for f in type_.fields.values() if f.unique}
+        self.purged: dict[str, int] = {}
+        """Id → when it was removed for good, in epoch seconds: `/deleted/` goes on telling of it."""
         self.next_number = 1
         self._stamps: list[int] = []
         self._buckets: dict[int, list[str]] = {}

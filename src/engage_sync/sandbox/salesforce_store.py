@@ -190,9 +190,11 @@ class SalesforceStore:
             shelf.restamp(found, self.now())
 
     def purge(self, object_: str, record: str) -> None:
-        """Remove a record for good, live or deleted: nobody will ever see its id again."""
+        """Remove a record for good, live or deleted: only the list of deletions names it from now on."""
         with self.lock:
-            self.shelf(object_).remove(self.need(object_, record, deleted=None))
+            shelf, removed = self.shelf(object_), self.need(object_, record, deleted=None)
+            shelf.remove(removed)
+            shelf.purged[removed.id] = self.now()
 
     def merge(self, object_: str, winner: str, loser: str, *, by: str = PERSON) -> str:
         """Merge two live records and give the winner's id: the loser is deleted with MasterRecordId, what hung on it
