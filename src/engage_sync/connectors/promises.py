@@ -58,6 +58,10 @@ class Promised(Wrapper):
         """Describe; the answer is a Schema of Fields."""
         schema = self._step("check", self.inner.check)
         self._is(schema, Schema, "check")
+        if not isinstance(schema.account, str) or not isinstance(schema.objects, Mapping):
+            self._broken("check", "gave a Schema whose `account` is no text or whose `objects` is no mapping")
+        if not isinstance(schema.missing, Sequence) or not all(isinstance(one, Lack) for one in schema.missing):
+            self._broken("check", "gave a Schema whose `missing` is no list of Lacks")
         for name, fields in schema.objects.items():
             if not isinstance(fields, Mapping) or not all(isinstance(one, Field) for one in fields.values()):
                 self._broken("check", f"described {name} by something else than Fields by name")
@@ -80,10 +84,14 @@ class Promised(Wrapper):
         if not isinstance(outcomes, Iterable):
             self._broken("push", f"gave {_kind_of(outcomes)} and no outcomes; yield one Outcome for each change")
         following = iter(outcomes)
-        while (outcome := self._step("push", lambda: next(following, None))) is not None:
-            self._is(outcome, Outcome, "push")
-            if outcome.status not in set(Status):
+        ended = object()
+        while (outcome := self._step("push", lambda: next(following, ended))) is not ended:
+            if not isinstance(outcome, Outcome):
+                self._broken("push", f"gave {_kind_of(outcome)} and no Outcome")
+            if not isinstance(outcome.status, Status):
                 self._broken("push", f"gave an outcome whose status is {_kind_of(outcome.status)} and no Status")
+            if not isinstance(outcome.record, str):
+                self._broken("push", f"gave an outcome whose record is {_kind_of(outcome.record)} and no text")
             if outcome.record in answered:
                 self._broken("push", f"gave two outcomes for the record {outcome.record}")
             if outcome.record not in waiting:
@@ -118,15 +126,23 @@ class Promised(Wrapper):
 
     def _page(self, step: str, page: Page) -> Page:
         self._is(page, Page, step)
+        if not isinstance(page.records, Sequence):
+            self._broken(step, f"gave {_kind_of(page.records)} as the records of a page, and no list")
         for record in page.records:
             self._is(record, Record, step)
             if not isinstance(record.id, str) or not isinstance(record.updated_at, str):
                 self._broken(step, f"gave the record {record.id!r}, whose id and updated_at must be text")
+            if not isinstance(record.values, Mapping) or not all(isinstance(name, str) for name in record.values):
+                self._broken(step, f"gave the record {record.id}, whose values are no mapping of field names")
             if not set(map(type, record.values.values())) <= _TEXT_OR_NONE:
                 name, value = next(one for one in record.values.items() if type(one[1]) not in _TEXT_OR_NONE)
                 self._broken(step, f"gave {_kind_of(value)} as {name} of the record {record.id}, and not text or None")
-        if not isinstance(page.merged, Mapping) or isinstance(page.vanished, str):
-            self._broken(step, "gave a page whose `vanished` is no list of ids or whose `merged` is no mapping")
+        if (
+            not _ids(page.vanished)
+            or not isinstance(page.merged, Mapping)
+            or not _ids([*page.merged.items()], pairs=True)
+        ):
+            self._broken(step, "gave a page whose `vanished` is no list of ids or whose `merged` is no mapping of ids")
         return page
 
     def _step(self, step: str, call: Callable[[], Result]) -> Result:
@@ -157,6 +173,14 @@ def _kind_of(value: object) -> str:
 
 def _top(module: str) -> str:
     return module.partition(".")[0]
+
+
+def _ids(found: object, *, pairs: bool = False) -> bool:
+    """Tell whether something is a list of ids, or of pairs of ids."""
+    if not isinstance(found, Sequence) or isinstance(found, str):
+        return False
+    flat = [one for pair in found for one in pair] if pairs else found
+    return all(isinstance(one, str) for one in flat)
 
 
 def _place(error: Exception, module: str) -> str:
