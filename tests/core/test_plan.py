@@ -141,7 +141,7 @@ NEVER_EMPTY = [
     # linked, wanted, seen, last, on_drift → decision with the value to write
     pytest.param(True, "false", "false", None, "overwrite", None, id="false as it comes"),
     pytest.param(True, None, "false", "true", "overwrite", None, id="nothing wanted, not set"),
-    pytest.param(True, None, "true", "true", "overwrite", ("write", "false"), id="nothing wanted, we set it"),
+    pytest.param(True, None, "true", "true", "overwrite", ("clear", "false"), id="nothing wanted, we set it"),
     pytest.param(True, None, "true", "false", "respect", ("drift_kept", "false"), id="somebody set it, respected"),
     pytest.param(True, "true", "false", None, "respect", ("write", "true"), id="not set is no drift"),
     pytest.param(True, "true", "false", "true", "respect", ("write", "true"), id="unset by somebody is empty"),

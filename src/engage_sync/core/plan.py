@@ -187,19 +187,25 @@ def _decided(
     if limit is not None and limit.trimmed:
         sides = sides.with_columns(want.str.strip_chars().replace("", None))
     blank = None if limit is None else limit.blank
+    void = sides[f"w.{field.field}"].is_null()
     if blank is not None:
         sides = sides.with_columns(_unblanked(want, seen, last, blank))
     stirred = pl.when("linked").then(want.ne_missing(seen) | last.ne_missing(want)).otherwise(last.is_not_null())
-    rows = sides.filter(stirred & ~base["ambiguous"]).select(
-        "row",
-        "record",
-        "external_id",
-        "linked",
-        field=pl.lit(field.field),
-        before=pl.when(seen != "").then(seen),
-        after=want,
-        seen=canonical(seen, field.type, datetime_digits=digits),
-        last=canonical(last, field.type, datetime_digits=digits),
+    rows = (
+        sides.with_columns(void=void)
+        .filter(stirred & ~base["ambiguous"])
+        .select(
+            "void",
+            "row",
+            "record",
+            "external_id",
+            "linked",
+            field=pl.lit(field.field),
+            before=pl.when(seen != "").then(seen),
+            after=want,
+            seen=canonical(seen, field.type, datetime_digits=digits),
+            last=canonical(last, field.type, datetime_digits=digits),
+        )
     )
     rows = rows.with_columns(decision=_decision(field.on_drift, blank)).drop_nulls("decision")
     refusal = pl.lit(None, dtype=pl.String())
@@ -227,8 +233,11 @@ def _unblanked(want: pl.Expr, seen: pl.Expr, last: pl.Expr, blank: str) -> list[
 
 
 def _decision(on_drift: OnDrift, blank: str | None) -> pl.Expr:
-    """Give the table of architecture §5 over `after` (wanted), `seen`, `last` and `linked`; "same" is to be remembered,
-    null is nothing at all. Never written counts as last written = empty, and so does a `blank` value that is seen."""
+    """Give the table of architecture §5 over `after` (wanted), `seen`, `last`, `linked` and `void` (nothing is wanted).
+
+    "same" is to be remembered, null is nothing at all. Never written counts as last written = empty, and so does a
+    `blank` value that is seen.
+    """
     after, seen, last = pl.col("after"), pl.col("seen"), pl.col("last")
     drift = "drift_kept" if on_drift is OnDrift.RESPECT else "drift_written"
     return (
@@ -238,7 +247,7 @@ def _decision(on_drift: OnDrift, blank: str | None) -> pl.Expr:
         .then(pl.when(last.ne_missing(after)).then(pl.lit("same")))
         .when(seen.is_not_null() & seen.ne_missing(pl.lit(blank)) & seen.ne_missing(last))
         .then(pl.lit(drift))
-        .when(after.is_null())
+        .when("void")
         .then(pl.lit("clear"))
         .otherwise(pl.lit("write"))
     )
@@ -282,7 +291,7 @@ def _marks(base: pl.DataFrame, changes: pl.DataFrame) -> pl.DataFrame:
     executed = decision.is_in(EXECUTED)
     flags = changes.group_by("row").agg(
         executed=executed.any(),
-        clears=(executed & pl.col("after").is_null()).any(),
+        clears=(executed & ((decision == "clear") | pl.col("after").is_null())).any(),
         kept=(decision == "drift_kept").any(),
         refused=(decision == "refused").any(),
     )
