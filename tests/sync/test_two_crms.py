@@ -44,8 +44,9 @@ def test_person_in_both_has_the_same_values_in_both(project: Both) -> None:
 
 
 def test_influencer_by_the_title_of_either_crm_is_one_in_both(project: Both) -> None:
-    """Sales knows that she is head of data; marketing's contact says nothing."""
-    contact, sales = project.contact("ann@a.example"), project.sales("ann@a.example", Title="Head of Data")
+    """Sales knows that she is head of data; marketing has another title."""
+    contact = project.contact("ann@a.example", jobtitle="Analyst")
+    sales = project.sales("ann@a.example", Title="Head of Data")
     project.tell(*project.person("ann", "ann@a.example"))
     project.sync()
     assert "influencer" in project.values(contact)["engage_user_types"]
@@ -143,6 +144,50 @@ def test_converted_lead_keeps_its_user_at_the_new_contact(project: Both) -> None
     [user] = rows(project.root, "users")
     assert user["links"]["salesforce"]["id"] == contact
     assert project.sync(after=60).writes == 0
+
+
+def converted(project: Both) -> tuple[str, str]:
+    """Sync a lead, then let it become a contact with another address, so that only the link tells whose it is."""
+    lead = project.org.store.create("Lead", {"LastName": "Ann", "Company": "A", "Email": "ann@a.example"})
+    project.tell(*project.person("ann", "ann@a.example"))
+    project.sync()
+    contact, _ = project.org.store.convert(lead)
+    project.org.store.edit("Contact", contact, {"Email": "ann@b.example"})
+    return lead, contact
+
+
+def test_converted_lead_keeps_its_user_though_the_contact_comes_later(project: Both) -> None:
+    """Contacts cannot be pulled in the run that tells of the conversion."""
+    _, contact = converted(project)
+    file = project.root / "connectors" / "salesforce.yaml"
+    text = file.read_text()
+    start, lead, end = text.index("  Contact:"), text.index("  Lead:"), len(text)
+    file.write_text(text[:start] + text[lead:end] + text[start:lead])
+    project.org.faults.add(Fault("unavailable", path="*/query", contains="", skip=1, times=None))
+    assert project.sync(after=60).exit == 5
+    project.org.faults.clear()
+    assert project.sync(after=60).exit == 0
+    assert project.held(contact)["Engage_External_Id__c"] == "ann"
+
+
+def test_converted_lead_whose_contact_was_merged_keeps_its_user(project: Both) -> None:
+    """Both before anybody looked."""
+    _, contact = converted(project)
+    other = project.sales("somebody@c.example")
+    project.org.store.merge("Contact", other, contact)
+    assert project.sync(after=60).exit == 0
+    assert project.held(other)["Engage_External_Id__c"] == "ann"
+
+
+def test_secret_that_is_not_set_leaves_the_other_crm_written(project: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    contact = project.contact("ann@a.example")
+    project.tell(*project.person("ann", "ann@a.example"))
+    monkeypatch.delenv("ENGAGE_TEST_SECRET")
+    report = project.sync()
+    assert (report.exit, list(report.errors)) == (2, ["salesforce"])
+    assert "ENGAGE_TEST_SECRET is not set" in report.errors["salesforce"]
+    assert project.values(contact)["engage_user_type"] == "power"
+    monkeypatch.setenv("ENGAGE_TEST_SECRET", project.org.client_secret)
 
 
 def test_merge_in_salesforce_moves_the_link(project: Both) -> None:

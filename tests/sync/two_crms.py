@@ -18,7 +18,7 @@ from tests.sync.project import CONNECTOR, MODEL, Clock, Project, write
 
 TITLES = MODEL.replace(
     "title: crm.hubspot.jobtitle", "title: crm.hubspot.jobtitle, sales_title: crm.salesforce.Title"
-).replace("title ilike '%head%'", "coalesce(sales_title, title) ilike '%head%'")
+).replace("title ilike '%head%'", "sales_title ilike '%head%' or title ilike '%head%'")
 
 SALESFORCE = """\
 connector: salesforce

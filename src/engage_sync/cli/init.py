@@ -38,7 +38,10 @@ def init(
         return
     for path in written:
         say(f"wrote {path}")
-    say("\nNext: put the CRM's token into the environment (see connectors/*.yaml), then run `engage-sync check`.")
+    say(
+        "\nNext: put what the connectors/*.yaml files read as ${…} into the environment (docs/connect-hubspot.md and"
+        " docs/connect-salesforce.md say where to find it), then run `engage-sync check`."
+    )
 
 
 def _asked(known: list[str]) -> list[str]:

@@ -30,7 +30,7 @@ def provision(
     with wiring.open_workspace(project) as workspace, status("comparing fields", quiet=as_json):
         made = provisioning.provide(workspace, apply=apply)
     error = made.error()
-    if error is not None and not made.fields:
+    if error is not None and len(made.errors) == 1 and not made.fields:
         raise error
     if as_json:
         print_json(views.provision_json(made, applied=apply))
@@ -41,10 +41,7 @@ def provision(
     if waiting:
         say(f"\n{waiting} to create or mend: run `engage-sync provision --apply`.")
     print_advice(made.advice)
-    if error is not None:
-        for name, other in made.errors.items():
-            if other is not error:
-                ERR.print(f"{escape(name)}: {escape(str(other))}", soft_wrap=True)
-        raise error
+    for name, sentence in made.sentences.items():
+        ERR.print(f"{escape(name)}: {escape(sentence)}", soft_wrap=True)
     if made.exit:
         raise typer.Exit(made.exit)

@@ -14,8 +14,8 @@ from engage_sync.connectors.base import CallKind, Change, Outcome, Status
 from engage_sync.connectors.replies import SHORT, senseless
 from engage_sync.connectors.salesforce_errors import CallRefused, Trouble
 from engage_sync.connectors.salesforce_fields import Shape, wire
+from engage_sync.connectors.salesforce_find import look_up
 from engage_sync.connectors.salesforce_http import Transport
-from engage_sync.connectors.salesforce_pull import look_up
 from engage_sync.connectors.salesforce_rows import Fate, aligned, fate, sentence
 
 BATCH = 200

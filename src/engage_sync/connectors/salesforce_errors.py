@@ -107,8 +107,9 @@ def login_failure(reply: Reply, where: str, now_ms: int) -> EngageError:
         return Transient(f"Salesforce answered {reply.status} to the login at {where}", reply.retry_after())
     body = json_of(reply.data)
     if not isinstance(body, dict) or not body.get("error"):
-        found = f": {reply.start()}" if reply.data.strip() else ""
-        return LoginFailed(f"Salesforce answered {reply.status} to the login at {where}{found[:SHORT]}")
+        return LoginFailed(
+            f"the login at {where} was answered with {reply.status} and no words of Salesforce's: check auth.login_url"
+        )
     error, told = text(body.get("error")) or "", text(body.get("error_description")) or ""
     words = f"Salesforce refused the login at {where}: {error}" + (f" ({told})" if told else "")
     said = f"{error} {told}".lower()

@@ -42,7 +42,8 @@ class Line(requests.Session):
                 **content,  # type: ignore[arg-type]
             )
         except requests.RequestException as error:
-            raise Transient(f"Salesforce gave no answer to {asked}: {_reason(error)}") from None
+            where = urlsplit(address).netloc
+            raise Transient(f"Salesforce ({where}) gave no answer to {asked}: {_reason(error)}") from None
 
     def request(  # type: ignore[override]
         self, method: str, url: str, *, send: Send, **content: object
@@ -72,4 +73,5 @@ def _proxies(address: str) -> dict[str, str]:
 
 def _reason(error: requests.RequestException) -> str:
     """Name the fault in a few words; the text of the library repeats pool and address."""
-    return f"{type(error).__name__}: {str(error).rsplit(': ', 1)[-1]}"[:300]
+    said = str(error).rsplit(": ", 1)[-1].strip("\"'()")
+    return f"{type(error).__name__}: {said}"[:300]

@@ -9,17 +9,29 @@ seen, never the CRM's own paging token, which expires. It never writes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from urllib.parse import quote_plus
 
 from engage_sync.connectors import cursors, salesforce_bulk_query
 from engage_sync.connectors.base import Cursor, Kind, Page, Record
 from engage_sync.connectors.replies import senseless, text
 from engage_sync.connectors.salesforce_errors import AccessRefused, CallRefused
 from engage_sync.connectors.salesforce_fields import Shape, full_id, reading, stamp
-from engage_sync.connectors.salesforce_http import LONGEST_URI, Rows, Transport
+from engage_sync.connectors.salesforce_find import (
+    AT_ONCE,
+    CONTACT,
+    CONVERTED,
+    MODIFIED,
+    all_of,
+    always,
+    chunks,
+    look_up,
+    lost,
+    onward_of,
+    quoted,
+)
+from engage_sync.connectors.salesforce_http import Rows, Transport
 from engage_sync.errors import Transient
 
 PAGE = 2_000
@@ -31,15 +43,8 @@ BEHIND = 60
 """Seconds beyond `OVERLAP` for which the CRM's stamps and the clock of its answers may differ."""
 BULK_ABOVE = 100_000
 """Records of a first load above which the rest of it comes by a Bulk query: 50 calls by pages of `PAGE`."""
-AT_ONCE = 180
-"""Ids named in one query, whose condition may have 4,000 characters (crm-apis §B3)."""
-ID_BYTES = 27
-"""Of an id in an address, with its quotes and a comma."""
 LOG_KEPT = 14 * 86_400
 """Seconds for which Salesforce surely tells of deletions."""
-MODIFIED = "SystemModstamp"
-MASTER = "MasterRecordId"
-CONVERTED, CONTACT = "IsConverted", "ConvertedContactId"
 VERSION = 1
 
 
@@ -62,15 +67,6 @@ class Place:
     quiet: str | None = None
     job: str | None = None
     locator: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a look-up by id found: rows of live records, ids that are gone, lost id → id of the record it leads to."""
-
-    rows: list[dict[str, object]] = field(default_factory=list)
-    gone: list[str] = field(default_factory=list)
-    merged: dict[str, str] = field(default_factory=dict)
 
 
 def pull(
@@ -100,83 +96,9 @@ def read(http: Transport, kind: Kind, shape: Shape, ids: Sequence[str]) -> Page:
     return Page(records, found.gone, found.merged, Cursor(""), done=True)
 
 
-def look_up(http: Transport, shape: Shape, ids: Sequence[str], fields: Sequence[str] = ()) -> Found:
-    """Find records by id, deleted ones too, following merges to the last survivor and converted leads to the contact.
-
-    A converted lead's contact is named in `merged` and is no row: it is of another object.
-    """
-    asked = [full_id(one) for one in ids]
-    rows: dict[str, dict[str, object]] = {}
-    leads: dict[str, str] = {}
-    looked: set[str] = set()
-    following = set(asked)
-    while following:
-        looked |= following
-        told = {str(row.get("Id")): row for row in _by_id(http, shape, sorted(following), fields)}
-        onward = {one: end for one, row in told.items() if (end := _onward(row)) is not None}
-        rows |= told
-        leads |= onward
-        following = {end for one, end in onward.items() if _same_object(one, end)} - looked
-    found = Found()
-    live: dict[str, dict[str, object]] = {}
-    for first in asked:
-        end = _end(first, leads)
-        if end in rows and end not in leads and rows[end].get("IsDeleted") is not True:
-            live[end] = rows[end]
-            found.merged.update({first: end} if first != end else {})
-        elif first != end and not _same_object(first, end):
-            found.merged[first] = end
-        else:
-            found.gone.append(first)
-    found.rows.extend(live.values())
-    return found
-
-
-def _same_object(one: str, other: str) -> bool:
-    """Tell whether two ids are of one object: their first three characters name it."""
-    return one[:3] == other[:3]
-
-
-def _end(here: str, leads: Mapping[str, str]) -> str:
-    seen = set()
-    while here in leads and here not in seen:
-        seen.add(here)
-        here = leads[here]
-    return here
-
-
-def _onward(row: Mapping[str, object] | None) -> str | None:
-    """Give the record that a lost one leads to: the survivor of a merge, the contact of a converted lead."""
-    if row is None:
-        return None
-    onward = text(row.get(MASTER)) if row.get("IsDeleted") is True else None
-    onward = onward or (text(row.get(CONTACT)) if row.get(CONVERTED) is True else None)
-    return None if onward is None else full_id(onward)
-
-
-def _by_id(http: Transport, shape: Shape, ids: Sequence[str], fields: Sequence[str]) -> Iterator[dict[str, object]]:
-    """Query records by id, deleted ones too, with all fields even where one address cannot name them all."""
-    first, *further = _chunks([*_always(shape), "IsDeleted", *_lost(shape), *fields])
-    for start in range(0, len(ids), AT_ONCE):
-        named = ids[start : start + AT_ONCE]
-        rows = _all_of(http, shape.object, first, named)
-        for chunk in further:
-            more = _all_of(http, shape.object, ["Id", *chunk], named)
-            rows = {one: {**row, **more[one]} for one, row in rows.items() if one in more}
-        yield from rows.values()
-
-
-def _all_of(
-    http: Transport, object_: str, fields: Sequence[str], ids: Sequence[str], *, deleted: bool = True
-) -> dict[str, dict[str, object]]:
-    named = ",".join(quoted(one) for one in ids)
-    answer = http.query(f"SELECT {','.join(fields)} FROM {object_} WHERE Id IN ({named})", deleted=deleted)
-    return {str(row.get("Id")): row for row in answer.records}
-
-
 def _changed(http: Transport, kind: Kind, shape: Shape, place: Place, bulk_above: int) -> Page:
     """One page of the full load, in the order of ids, or of an increment, in the order of changes."""
-    first, *further = _chunks([*_always(shape), *_converted(shape), *shape.readable(kind.fields)])
+    first, *further = chunks([*always(shape), *_converted(shape), *shape.readable(kind.fields)])
     where = _after_id(place) if place.phase == "all" else _after_change(place)
     order = "Id" if place.phase == "all" else f"{MODIFIED},Id"
     # The first page of a full load names no limit, so that its answer tells how many there are in all.
@@ -202,7 +124,7 @@ def _changed(http: Transport, kind: Kind, shape: Shape, place: Place, bulk_above
 
 def _by_bulk(http: Transport, kind: Kind, shape: Shape, place: Place) -> Place:
     """Have the rest of a first load worked on as a job, where that is possible."""
-    fields = [*_always(shape), *_converted(shape), *shape.readable(kind.fields)]
+    fields = [*always(shape), *_converted(shape), *shape.readable(kind.fields)]
     if place.phase != "all" or not salesforce_bulk_query.possible(shape, fields):
         return place
     asked = ",".join(dict.fromkeys(fields))
@@ -239,11 +161,11 @@ def _following(shape: Shape, place: Place, rows: Rows, *, whole: bool) -> Place:
 
 def _deleted(http: Transport, shape: Shape, place: Place) -> Page:
     """One page of the records deleted or merged since the watermark, all of the recycle bin after a full load."""
-    fields = ["Id", MODIFIED, *_lost(shape)]
+    fields = ["Id", MODIFIED, *lost(shape)]
     where = _after_change(place, "IsDeleted = true")
     asked = f"SELECT {','.join(dict.fromkeys(fields))} FROM {shape.object}{where} ORDER BY {MODIFIED},Id LIMIT {PAGE}"
     rows = http.query(asked, deleted=True)
-    ids = {str(row.get("Id")): _onward({**row, "IsDeleted": True}) for row in rows.records}
+    ids = {str(row.get("Id")): onward_of({**row, "IsDeleted": True}) for row in rows.records}
     merged = {old: new for old, new in ids.items() if new is not None}
     vanished = [one for one, new in ids.items() if new is None]
     place = _seen(place, rows)
@@ -273,7 +195,7 @@ def _purged(http: Transport, shape: Shape, place: Place) -> list[str]:
     ids = [full_id(one) for row in told or () if isinstance(row, dict) and (one := text(row.get("id"))) is not None]
     there: set[str] = set()
     for start in range(0, len(ids), AT_ONCE):
-        there |= _all_of(http, shape.object, ["Id"], ids[start : start + AT_ONCE]).keys()
+        there |= all_of(http, shape.object, ["Id"], ids[start : start + AT_ONCE]).keys()
     return [one for one in ids if one not in there]
 
 
@@ -311,36 +233,8 @@ def _after_change(place: Place, also: str | None = None) -> str:
     return f" WHERE {' AND '.join(parts)}" if parts else ""
 
 
-def quoted(value: str) -> str:
-    """Write a text as SOQL has it."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-
-def _always(shape: Shape) -> list[str]:
-    return ["Id", *shape.readable((MODIFIED,))]
-
-
-def _lost(shape: Shape) -> list[str]:
-    """Give the fields that tell where a lost record leads, those that these credentials may see."""
-    return shape.readable((MASTER, CONVERTED, CONTACT))
-
-
 def _converted(shape: Shape) -> list[str]:
     return shape.readable((CONVERTED, CONTACT))
-
-
-def _chunks(fields: Sequence[str]) -> list[list[str]]:
-    """Split field names so that each query's address stays short enough, with `AT_ONCE` ids in it, or a place."""
-    chunks: list[list[str]] = [[]]
-    length = 0
-    for name in dict.fromkeys(fields):
-        size = len(quote_plus(name)) + 3
-        if chunks[-1] and length + size > LONGEST_URI - AT_ONCE * ID_BYTES - 1_000:
-            chunks.append([])
-            length = 0
-        chunks[-1].append(name)
-        length += size
-    return chunks
 
 
 def _widened(
@@ -352,7 +246,7 @@ def _widened(
         more: dict[str, dict[str, object]] = {}
         for start in range(0, len(rows), AT_ONCE):
             ids = [str(row.get("Id")) for row in rows[start : start + AT_ONCE]]
-            more |= _all_of(http, object_, ["Id", *chunk], ids, deleted=False)
+            more |= all_of(http, object_, ["Id", *chunk], ids, deleted=False)
         rows = [{**row, **more[str(row.get("Id"))]} for row in rows if str(row.get("Id")) in more]
     return rows
 

@@ -26,8 +26,8 @@ GUIDE = Guide(
         f" the integration user's profile under {SECURITY_PLACE}"
     ),
     reveal=(
-        f"run `engage-sync provision --apply`, or assign the permission set {PERMISSION_SET_LABEL} to the integration"
-        f" user (Setup → Permission Sets → Manage Assignments), or tick Visible for its profile under {SECURITY_PLACE}"
+        f"assign the permission set {PERMISSION_SET_LABEL} to the integration user (Setup → Permission Sets → Manage"
+        f" Assignments), or tick Visible for its profile under {SECURITY_PLACE}"
     ),
     unlock=(
         f"untick Read-Only for the integration user's profile under {SECURITY_PLACE} (for a custom field"

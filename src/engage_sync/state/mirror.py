@@ -198,6 +198,19 @@ def gone(database: Database, connector: str, object_name: str) -> pl.DataFrame:
     return _followed(lost, merges)
 
 
+def merges(database: Database, connector: str, object_name: str) -> pl.DataFrame:
+    """Give every merge that was told of, also of records that never were in the mirror: record, moved_to."""
+    schema = {"record": pl.String, "moved_to": pl.String}
+    object_id = objects.find(database, connector, object_name)
+    if object_id is None:
+        return pl.DataFrame(schema=schema)
+    with database.arrow() as arrow:
+        told = arrow.read(
+            f"SELECT record, survivor AS moved_to FROM engage_merge WHERE object_id = {object_id}", schema
+        )
+    return _followed(told, told.rename({"record": "moved_to", "moved_to": "survivor"}))
+
+
 def _followed(lost: pl.DataFrame, merges: pl.DataFrame) -> pl.DataFrame:
     """Follow chains of merges to their end; a chain that never ends (records merged in a circle) leads nowhere."""
     for _ in range(MERGE_STEPS):

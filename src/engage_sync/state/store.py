@@ -146,6 +146,10 @@ class State:
         """Give live records: record, updated_at, and a String column `crm.FIELD` per field, null when unset."""
         return mirror.records(self._database, connector, object, fields)
 
+    def merges(self, connector: str, object_name: str) -> pl.DataFrame:
+        """Give every merge that was told of, to the end of its chain: record, moved_to."""
+        return mirror.merges(self._database, connector, object_name)
+
     def gone(self, connector: str, object: str) -> pl.DataFrame:
         """Give vanished and merged-away records: record, moved_to (the last survivor, or null), since_run."""
         return mirror.gone(self._database, connector, object)

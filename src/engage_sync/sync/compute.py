@@ -83,18 +83,22 @@ def _stored_links(
     lead becomes a contact, has that one's link, where neither side has one of its own."""
     state = workspace.state
     stored = state.links(file.name, object_map.object).select("record", "external_id")
+    merged = state.merges(file.name, object_map.object).select(became="record", onward="moved_to")
     for other in file.objects:
         if other.object == object_map.object or other.entity is not object_map.entity:
             continue
         became = state.gone(file.name, other.object).select("record", became="moved_to").drop_nulls()
         moved = state.links(file.name, other.object).select("record", "external_id").join(became, on="record")
+        moved = moved.join(merged, on="became", how="left")
         heirs = (
-            moved.select(pl.col("became").alias("record"), "external_id")
+            moved.select(pl.coalesce("onward", "became").alias("record"), "external_id")
             .join(records, on="record", how="semi")
             .join(stored, on="record", how="anti")
             .join(stored, on="external_id", how="anti")
+            .sort("record", "external_id")
         )
-        stored = pl.concat([stored, heirs.unique("record").unique("external_id")])
+        alone = heirs.unique("record", keep="first", maintain_order=True)
+        stored = pl.concat([stored, alone.unique("external_id", keep="first", maintain_order=True)])
     return stored
 
 
@@ -178,12 +182,25 @@ def record(workspace: Workspace, run: int, computed: Computed) -> None:
     )
     for (connector, object_), found in computed.matches.items():
         contested = found.contested.with_columns(pl.lit(CONTESTED).alias("level"))
-        state.replace_links(connector, object_, pl.concat([found.links, contested]), run)
+        waiting = _waiting_links(workspace, connector, object_, computed)
+        state.replace_links(connector, object_, pl.concat([found.links, contested, waiting]), run)
     for entity in Entity:
         state.save_verdicts(
             run, entity, encode(documents(workspace, computed, entity), workspace.project.model, entity)
         )
     state.mark_recorded(run)
+
+
+def _waiting_links(workspace: Workspace, connector: str, object_: str, computed: Computed) -> pl.DataFrame:
+    """Give the stored links of records that have become one which no pull has brought yet: a lead's contact. Dropped
+    now, nothing would be left to inherit when it comes."""
+    state = workspace.state
+    gone = {name: state.gone(connector, name) for owner, name in computed.records if owner == connector}
+    kept = state.links(connector, object_).join(gone[object_].select("record", "moved_to").drop_nulls(), on="record")
+    known = [frame["record"] for (owner, _), frame in computed.records.items() if owner == connector]
+    known += [frame["record"] for frame in gone.values()]
+    away = kept.filter(~pl.col("moved_to").is_in(pl.concat(known).implode()))
+    return away.select("record", "external_id", "level")
 
 
 def documents(workspace: Workspace, computed: Computed, entity: Entity) -> pl.DataFrame:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -85,7 +85,7 @@ class Report:
 
 def pull(workspace: Workspace, only: str | None, *, clock: Clock, progress: Progress = SILENT) -> Report:
     """Mirror what changed in the CRMs, and nothing else."""
-    with _run(workspace, "pull", clock(), clock) as current, _sessions(workspace, only) as sessions:
+    with _run(workspace, "pull", clock(), clock) as current, _sessions(workspace, only, current) as sessions:
         _pull(workspace, sessions, current, progress)
         return current.finish(sessions, None)
 
@@ -108,7 +108,7 @@ def plan(
     workspace: Workspace, only: str | None, as_of: datetime, *, clock: Clock, progress: Progress = SILENT
 ) -> Report:
     """Pull, compute and plan; only the mirror is written."""
-    with _run(workspace, "plan", as_of, clock) as current, _sessions(workspace, only) as sessions:
+    with _run(workspace, "plan", as_of, clock) as current, _sessions(workspace, only, current) as sessions:
         _pull(workspace, sessions, current, progress)
         progress.step("computing")
         computed = compute(workspace, as_of)
@@ -133,7 +133,7 @@ def sync(
         raise Mistake(_look_back(workspace, as_of))
     with (
         _run(workspace, "sync" if pulling else "push", as_of, clock) as current,
-        _sessions(workspace, only) as sessions,
+        _sessions(workspace, only, current) as sessions,
     ):
         if pulling:
             _pull(workspace, sessions, current, progress)
@@ -205,14 +205,24 @@ def _push(workspace: Workspace, session: Session, current: _Run, progress: Progr
 
 
 @contextmanager
-def _sessions(workspace: Workspace, only: str | None) -> Iterator[list[Session]]:
+def _sessions(workspace: Workspace, only: str | None, current: _Run) -> Iterator[list[Session]]:
+    """Open the connectors. One whose file is wrong, as with a variable that is not set, leaves the others to work."""
     files = workspace.connector_files(only)
-    sessions = [Session(file, open_connector(workspace, file)) for file in files]
-    try:
+    sessions: list[Session] = []
+    with ExitStack() as stack:
+        for file in files:
+            try:
+                connector = open_connector(workspace, file)
+            except Mistake as mistake:
+                if len(files) == 1:
+                    raise
+                current.unopened[file.name] = mistake
+                continue
+            stack.callback(connector.close)
+            sessions.append(Session(file, connector))
+        if not sessions:
+            raise Mistake([problem for mistake in current.unopened.values() for problem in mistake.problems])
         yield sessions
-    finally:
-        for session in sessions:
-            session.connector.close()
 
 
 @dataclass(slots=True)
@@ -225,11 +235,15 @@ class _Run:
     clock: Clock
     planned_writes: int = 0
     finished: bool = False
+    unopened: dict[str, Mistake] = field(default_factory=dict)
+    """The connectors whose files are wrong, with what is."""
 
     def finish(self, sessions: list[Session], computed: Computed | None) -> Report:
         """Count, decide status and exit code, keep the summary, and give the report."""
         codes = {session.exit() for session in sessions}
         exit_code = next((code for code in EXIT_ORDER if code in codes), EXIT_DONE)
+        if self.unopened:
+            exit_code = Mistake.exit_code
         status = {EXIT_DONE: "ok", EXIT_PARTIAL: "partial", Held.exit_code: "held"}.get(exit_code, "failed")
         prepared = [session.prepared for session in sessions if session.prepared is not None]
         report = Report(
@@ -242,7 +256,8 @@ class _Run:
             reads=sum(session.connector.calls["read"] for session in sessions),
             writes=self.planned_writes + sum(session.connector.calls["write"] for session in sessions),
             held=tuple(_named(found.connector, reason) for found in prepared for reason in found.held),
-            errors={one.file.name: self._told(one.file.name, one.error) for one in sessions if one.error is not None},
+            errors={one.file.name: self._told(one.file.name, one.error) for one in sessions if one.error is not None}
+            | {name: str(mistake) for name, mistake in self.unopened.items()},
             changes=pl.concat([found.changes() for found in prepared]) if prepared else pl.DataFrame(),
             counts=computed.counts if computed is not None else {},
         )

@@ -1,5 +1,5 @@
 """Compare what the project declares with what each CRM has and lets us do: the to-do list of `check`, in the order in
-which an admin must work through it. Reads only."""
+which an admin must work through it. Changes nothing; a connector may try a write that cannot have an effect."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Field, FieldSpec, Schema
 from engage_sync.core.definitions import ObjectMap, ValueType
 from engage_sync.errors import EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Misbehaved, Mistake, Problem
+from engage_sync.sync import kept_answers
 from engage_sync.sync.wiring import Workspace, open_connector
 
 REFUSED = "refused"
@@ -38,6 +39,8 @@ class Provisioning:
     fields: list[Provision]
     advice: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     errors: Mapping[str, EngageError] = field(default_factory=dict)
+    sentences: Mapping[str, str] = field(default_factory=dict)
+    """What ended connectors, for people: with the place where an answer that nobody understood is kept."""
 
     @property
     def exit(self) -> int:
@@ -79,7 +82,9 @@ def provide(workspace: Workspace, *, apply: bool) -> Provisioning:
                 done += [_outlook(file.name, spec, _found(schema, spec)) for spec in wanted(file)]
         except EngageError as error:
             errors[file.name] = error
-    return Provisioning(done, advice, errors)
+    root = workspace.project.root
+    sentences = {name: kept_answers.told(root, f"provision-{name}", error) for name, error in errors.items()}
+    return Provisioning(done, advice, errors, sentences)
 
 
 def provision(workspace: Workspace, *, apply: bool) -> list[Provision]:

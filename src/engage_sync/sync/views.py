@@ -166,7 +166,7 @@ def provision_json(made: Provisioning, *, applied: bool) -> Json:
             for one in made.fields
         ],
         "advice": [sentence for sentences in made.advice.values() for sentence in sentences],
-        "errors": {name: str(error) for name, error in made.errors.items()},
+        "errors": dict(made.sentences),
     }
 
 
