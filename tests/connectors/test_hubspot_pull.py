@@ -251,3 +251,13 @@ def test_read_of_merged_archived_and_unknown_ids(crm: Sandbox, clock: Clock) -> 
     assert {record.id for record in page.records} == {survivor, ids[3]}
     assert page.merged == {ids[0]: survivor, ids[1]: survivor}
     assert set(page.vanished) == {ids[2], "987654321", "no id"}
+
+
+def test_what_was_merged_into_an_archived_record_vanishes_with_it(crm: Sandbox, clock: Clock) -> None:
+    """Both happened between two pulls, so that no search shows the survivor."""
+    ids = planted(crm, clock, 3)
+    start = pull(hubspot(crm), KIND, None)
+    survivor = crm.store.merge("contacts", ids[0], ids[1])
+    crm.store.archive("contacts", survivor)
+    found = pull(hubspot(crm), KIND, start.cursor)
+    assert {ids[0], ids[1], survivor} <= found.vanished

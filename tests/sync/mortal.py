@@ -1,11 +1,15 @@
-"""A process that dies on purpose: a state whose n-th call never returns, as if the process had been killed there."""
+"""A process that dies on purpose: a state of which some transaction never begins, or never returns, as if the process
+had been killed there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
+from engage_sync.state.bulk import Arrow
+from engage_sync.state.database import Database, Transaction, backend_of
 from engage_sync.state.store import State
 
 
@@ -13,30 +17,47 @@ class Died(BaseException):
     """The process is gone. Nothing in the product may catch it, or write anything after it."""
 
 
-class MortalState:
-    """Passes everything on to a state and dies at a step: each call is two, one before it and one after it.
+@dataclass(frozen=True)
+class Death:
+    """After how many steps a process dies; they count from when `armed` is true.
 
-    Every call of the state is one transaction, so these are all the points between two things that are kept.
+    A transaction that may write is two steps, one before it and one after it: what is kept changes nowhere else, and
+    whatever is called in between has happened or has not.
     """
 
-    def __init__(self, state: State, steps: int) -> None:
-        self._state, self._left = state, steps
+    steps: int
+    armed: Callable[[], bool] = lambda: True
 
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._state, name)
-        return found if name in ("lock", "memory") or not callable(found) else self._mortal(found)
 
-    def _mortal(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(call)
-        def stepped(*given: Any, **named: Any) -> Any:
-            self._step()
-            answer = call(*given, **named)
-            self._step()
-            return answer
+class MortalDatabase(Database):
+    """Dies at a step."""
 
-        return stepped
+    def __init__(self, url: str, death: Death) -> None:
+        super().__init__(backend_of(url))
+        self._left, self._armed = death.steps, death.armed
+
+    @contextmanager
+    def writing(self, *, durable: bool = False) -> Iterator[Transaction]:
+        self._step()
+        with super().writing(durable=durable) as transaction:
+            yield transaction
+        self._step()
+
+    @contextmanager
+    def arrow(self) -> Iterator[Arrow]:
+        self._step()
+        with super().arrow() as arrow:
+            yield arrow
+        self._step()
 
     def _step(self) -> None:
+        if not self._armed():
+            return
         if self._left <= 0:
             raise Died
         self._left -= 1
+
+
+def mortal(url: str, key_file: Path, death: Death) -> State:
+    """Give a second state over the same database, one that dies."""
+    return State(MortalDatabase(url, death), key_file)

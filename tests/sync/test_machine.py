@@ -1,6 +1,8 @@
 """Whole cycles in every order: people edit their fields and ours, records merge, vanish and return, calls fail before
-or after taking effect, the process dies in between. After each clean cycle the CRM holds what is wanted, the next one
-writes nothing, and what is not ours is as people left it.
+or after taking effect, the process dies in between. After each clean pull the mirror is what the CRM holds; after each
+clean cycle the CRM holds what is wanted, the next one writes nothing, and what is not ours is as people left it.
+
+Time jumps far between the changes, so that a pull does not see again by chance what an earlier one should have kept.
 
 ENGAGE_SOAK=EXAMPLES runs longer, with fresh randomness.
 """
@@ -9,130 +11,70 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from engage_sync.sandbox.faults import FAULTS, Fault
 from engage_sync.sandbox.refusal import Refused
 from engage_sync.sandbox.store import PERSON
 from engage_sync.sync import cycle
 from engage_sync.sync.compute import CONTESTED
 from engage_sync.sync.cycle import Report
+from engage_sync.sync.pull import Pulled
 from tests.oracle import messages as reading
+from tests.sync.doings import DOMAINS, EMAILS, USERS, Doing, cycles, edits, rounds
 from tests.sync.expectation import ACCOUNT_FIELDS, RESPECTED, USER_FIELDS, Expected, expect, meaning
-from tests.sync.mortal import Died, MortalState
+from tests.sync.mortal import Death, Died
 from tests.sync.project import MODEL, Project, project
 
 SOAK = int(os.environ.get("ENGAGE_SOAK", "0"))
 
-USERS = ("u1", "u2", "u3", 'O\'Neil "q" 😀')
-ACCOUNTS = ("acme", "b&b")
-EMAILS = ("a@x.example", "b@x.example", "c@y.example")
-DOMAINS = ("x.example", "y.example")
-MANAGED = {"contacts": USER_FIELDS, "companies": ACCOUNT_FIELDS}
-EVENTS = ("login", "report_run", "heartbeat")
-TYPED: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "contacts": {
-        "jobtitle": ("Head of Sales", "clerk", ""),
-        "firstname": ("Ann", "Bo", ""),
-        "engage_user_types": ("power", "zombie;active", "influencer;power", ""),
-        "engage_user_type": ("power", "zombie", "influencer", ""),
-        "engage_reports": ("0", "5.0", "77", ""),
-        "engage_last_active": ("2026-05-01T00:00:00Z", ""),
-        "engage_external_id": (*USERS, "nobody", ""),
-        "engage_link": ("https://elsewhere.example", ""),
-    },
-    "companies": {
-        "name": ("Acme Ltd", ""),
-        "engage_active_users": ("0", "1", "9", ""),
-        "engage_events": ("0", "3", ""),
-        "engage_external_id": (*ACCOUNTS, "nobody", ""),
-    },
-}
-NOT_LASTING = ("hang", "hang_after", "too_many_daily")
-FAULTY = [name for name in FAULTS if name not in NOT_LASTING]
-FILLERS = 230
-
 Place = tuple[str, str, str]
 """An object, a record of it and a field."""
 
-index = st.integers(0, 7)
-object_ = st.sampled_from(["contacts", "contacts", "companies"])
+MANAGED = {"contacts": USER_FIELDS, "companies": ACCOUNT_FIELDS}
+MIRRORED = {
+    "contacts": (*USER_FIELDS, "email", "hs_additional_emails", "jobtitle"),
+    "companies": (*ACCOUNT_FIELDS, "domain"),
+}
 
 
-def deed(name: str, **parts: Any) -> Any:
-    return st.fixed_dictionaries({"do": st.just(name), **parts})
+TYPING: Doing = {"do": "type", "on": "contacts", "pause": 0.0}
+TOUCH: Doing = {"do": "touch", "first": 0, "count": 9_999, "pause": 0.0}
 
 
-def typing(on: str, *fields: str) -> Any:
-    """Give deeds that type one of some values into one of some fields."""
-    pairs = [(field, text) for field in fields or TYPED[on] for text in TYPED[on][field]]
-    return deed("type", on=st.just(on), which=index, what=st.sampled_from(pairs))
+class Bystander:
+    """Hears of the progress of a run, and lets something happen after each page."""
 
+    def __init__(self, happen: Sequence[Callable[[], None]] = ()) -> None:
+        self._happen = iter(happen)
+        self.computing = False
 
-deeds = st.one_of(
-    deed(
-        "create",
-        email=st.sampled_from([*EMAILS, ""]),
-        title=st.sampled_from(["", "Head"]),
-        id=st.sampled_from(["", *USERS]),
-    ),
-    deed("found", domain=st.sampled_from(DOMAINS)),
-    typing("contacts"),
-    typing("contacts", "jobtitle", "engage_user_type"),
-    typing("contacts", "engage_user_type", "engage_reports"),
-    typing("companies"),
-    deed("readdress", which=index, email=st.sampled_from([*EMAILS, ""])),
-    deed("swap", which=index, other=index),
-    deed("share", which=index, email=st.sampled_from(EMAILS)),
-    deed("archive", on=object_, which=index),
-    deed("restore", on=object_, which=index),
-    deed("merge", on=object_, which=index, other=index),
-    deed("erase", on=object_, which=index),
-    deed("touch all"),
-)
-people = st.sampled_from(USERS)
-news = st.one_of(
-    deed(
-        "track",
-        user=people,
-        event=st.sampled_from(EVENTS),
-        days=st.sampled_from([0, 3, 9, 12]),
-        times=st.integers(1, 3),
-    ),
-    deed("identify", user=people, email=st.sampled_from([*EMAILS, None])),
-    deed("deactivate", user=people, off=st.booleans()),
-    deed(
-        "group",
-        user=people,
-        account=st.sampled_from(ACCOUNTS),
-        domain=st.sampled_from(DOMAINS),
-        seats=st.sampled_from([None, 3]),
-    ),
-    deed("alias", user=people, previous=people),
-)
-faults = st.builds(
-    Fault,
-    st.sampled_from(FAULTY),
-    kind=st.sampled_from(["*", "read", "search", "write", "write"]),
-    times=st.sampled_from([1, 2, 9, 30]),
-    skip=st.integers(0, 3),
-    seconds=st.just(3.0),
-)
+    def step(self, what: str) -> None:
+        self.computing = self.computing or what == "computing"
+
+    def pulled(self, pulled: Pulled) -> None:
+        for happen in islice(self._happen, 1):
+            happen()
+
+    def pushed(self, object_: str, done: int, total: int) -> None:
+        pass
 
 
 class CycleMachine(RuleBasedStateMachine):
     """`unsure` are the fields of which nobody can know whether we wrote them last: the run that did was cut short,
-    or its memory is lost. `ghosts` the records deleted for good since the last load from the beginning; `stirred` tells
-    that something happened since it settled; `agreed` are values that a field held when they were wanted, which makes
-    them ours.
+    or its memory is lost. `ghosts` the records deleted for good since the last load from the beginning; `halfway` tells
+    that a pull may have ended early; `indexed` is the instant at
+    which the index shows everything. `agreed` are values that a field held when they were wanted, which makes them
+    ours.
     """
 
     def __init__(self) -> None:
@@ -141,43 +83,56 @@ class CycleMachine(RuleBasedStateMachine):
         self.bodies: list[dict[str, Any]] = []
         self.unsure: set[Place] = set()
         self.ghosts: set[tuple[str, str]] = set()
-        self.stirred = True
+        self.halfway = False
         self.agreed: dict[Place, set[str]] = {}
+        self.touches = 0
 
     @initialize(
-        lag=st.sampled_from([0.0, 30.0]),
+        lag=st.sampled_from([0.0, 0.0, 30.0]),
         mints=st.booleans(),
-        fillers=st.sampled_from([0, 0, FILLERS]),
+        fillers=st.sampled_from([230, 2, 97, 1_030]),
         begun=st.booleans(),
     )
     def begin(self, lag: float, mints: bool, fillers: int, begun: bool) -> None:
+        """Put the few records that matter between the many that only fill pages."""
         root = Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="engage-machine-")))
         options = {"lag": lag, "merge_mints_id": mints}
         self.project: Project = self.stack.enter_context(project(root, options=options))
         self.store, self.clock, self.lag = self.project.crm.store, self.project.clock, lag
-        self.store.create_many("contacts", [{"firstname": f"Filler {number}"} for number in range(fillers)])
-        self.fillers = set(self.store.ids("contacts"))
+        self.indexed = self.clock() + timedelta(seconds=lag)
         self.tell([*self.project.person("u1", EMAILS[0]), *self.project.person("u2", EMAILS[1], events=2, days=9)])
         self.tell([self.project.identify("u3", email=EMAILS[2]), self.project.group("u1", "acme", domain=DOMAINS[0])])
+        self.fillers = set(self.fill(fillers // 2))
         for email in EMAILS:
             self.project.contact(email)
+        self.fillers |= set(self.fill(fillers - fillers // 2))
         self.project.company(DOMAINS[0])
         if begun:
-            self.settle()
+            self.settle(0.001, "")
+
+    def fill(self, count: int) -> list[str]:
+        return self.store.create_many("contacts", [{"firstname": f"Filler {number}"} for number in range(count)])
 
     def teardown(self) -> None:
         self.stack.close()
 
     # --- the world ---
 
-    @rule(done=st.lists(deeds, min_size=4, max_size=10))
-    def people_work(self, done: list[dict[str, Any]]) -> None:
-        self.stirred = True
+    def work(self, done: Sequence[Doing], late: float = 0.0) -> None:
+        """Do things in the CRM; the index shows them `late` seconds later, or as late as ever."""
+        self.store.lag = max(late, self.lag)
         for one in done:
+            self.clock.advance(one["pause"])
             with suppress(Refused):  # what the CRM does not allow, nobody does
                 self.do(one)
+        self.indexed = max(self.indexed, self.clock() + timedelta(seconds=self.store.lag))
+        self.store.lag = self.lag
 
-    def do(self, one: dict[str, Any]) -> None:
+    def index_catches_up(self) -> None:
+        self.indexed = max(self.indexed, self.clock() + timedelta(seconds=self.lag))  # of what we wrote
+        self.clock.advance((self.indexed - self.clock()).total_seconds())
+
+    def do(self, one: Doing) -> None:
         store = self.store
         match one["do"]:
             case "create":
@@ -185,9 +140,11 @@ class CycleMachine(RuleBasedStateMachine):
                 store.create("contacts", {name: text for name, text in typed.items() if text})
             case "found":
                 store.create("companies", {"domain": one["domain"]})
-            case "touch all":
-                for record in sorted(self.fillers & set(store.ids("contacts"))):
-                    store.update("contacts", record, {"city": self.clock().isoformat()})
+            case "touch":
+                self.touches += 1
+                live = sorted(self.fillers & set(store.ids("contacts")), key=int)
+                for record in live[one["first"] :][: one["count"]]:
+                    store.update("contacts", record, {"jobtitle": f"touched {self.touches}"})
             case "restore":
                 if bin_ := store.ids(one["on"], archived=True):
                     record = bin_[one["which"] % len(bin_)]
@@ -196,7 +153,7 @@ class CycleMachine(RuleBasedStateMachine):
             case _:
                 self.do_to_record(one)
 
-    def do_to_record(self, one: dict[str, Any]) -> None:
+    def do_to_record(self, one: Doing) -> None:
         store, name = self.store, one.get("on", "contacts")
         record = self.pick(name, one["which"])
         if record is None:
@@ -207,22 +164,26 @@ class CycleMachine(RuleBasedStateMachine):
             case "readdress":
                 store.update(name, record, {"email": one["email"]})
             case "swap" | "merge":
-                self.do_to_two(one["do"], name, record, self.pick(name, one["other"]))
+                self.do_to_two(one["do"], name, record, self.pick(name, one["other"]), one.get("then"))
             case "share":
                 store.update(name, record, {"email": ""})
                 with store.lock:  # a CRM less strict than HubSpot
                     store.need(name, record).values["email"] = one["email"]
+            case "archive" if one["for_good"]:
+                shelf = store.shelf(name)
+                self.ghosts |= {(name, str(old)) for old in shelf.moved if str(shelf.resolve(old)) == record}
+                self.ghosts.add((name, record))
+                store.erase(name, record)
             case "archive":
                 store.archive(name, record)
-            case "erase":
-                store.erase(name, record)
-                self.ghosts.add((name, record))
 
-    def do_to_two(self, do: str, name: str, one: str, other: str | None) -> None:
+    def do_to_two(self, do: str, name: str, one: str, other: str | None, then: str | None) -> None:
         if other is None or other == one:
             return
         if do == "merge":
             survivor = self.store.merge(name, one, other)
+            if then == "archive":
+                self.store.archive(name, survivor)
             doubted = {field for object_, record, field in self.unsure if object_ == name and record in (one, other)}
             self.unsure |= {(name, survivor, field) for field in doubted}
             return
@@ -234,12 +195,7 @@ class CycleMachine(RuleBasedStateMachine):
         records = [record for record in self.store.ids(name) if record not in self.fillers or name != "contacts"]
         return records[which % len(records)] if records else None
 
-    @rule(told=st.lists(news, min_size=2, max_size=6))
-    def product_is_used(self, told: list[dict[str, Any]]) -> None:
-        self.stirred = True
-        self.tell([body for one in told for body in self.messages(one)])
-
-    def messages(self, one: dict[str, Any]) -> list[dict[str, Any]]:
+    def messages(self, one: Doing) -> list[dict[str, Any]]:
         user = one["user"]
         match one["do"]:
             case "track":
@@ -255,71 +211,124 @@ class CycleMachine(RuleBasedStateMachine):
                 return [self.project.group(user, one["account"], **traits)]
         return [{"type": "alias", "userId": user, "previousId": one["previous"], "timestamp": self.project.at()}]
 
+    def product_is_used(self, told: list[Doing]) -> None:
+        self.tell([body for one in told for body in self.messages(one)])
+
     def tell(self, bodies: list[dict[str, Any]]) -> None:
         self.project.tell(*bodies)
         self.bodies += bodies
 
-    @precondition(lambda self: self.stirred)
-    @rule(seconds=st.sampled_from([0.0, 0.001, 1.0, 60.0, 601.0, 3_600.0, 86_400.0, 6 * 86_400.0]))
-    def time_passes(self, seconds: float) -> None:
-        self.clock.advance(seconds)
-
     # --- the product ---
 
-    @rule(
-        waited=st.sampled_from([0.0, 1.0, 700.0]),
-        told=st.lists(news, max_size=3),
-        struck=st.lists(faults, max_size=2),
-        dies=st.none() | st.integers(0, 60),
-        how=st.sampled_from(["sync", "sync", "push"]),
-        then=st.sampled_from(["settle", "settle", ""]),
-    )
-    def troubled_sync(
-        self, waited: float, told: list[dict[str, Any]], struck: list[Fault], dies: int | None, how: str, then: str
-    ) -> None:
-        """Run a cycle in which calls fail, or the process dies, some time after the last one."""
-        self.clock.advance(waited)
-        if told:
-            self.tell([body for one in told for body in self.messages(one)])
-        for fault in struck:
+    @rule(runs=st.lists(rounds, min_size=1, max_size=4), wait=st.sampled_from([0.0, 0.001, 1.0]))
+    def pulls(self, runs: list[Doing], wait: float) -> None:
+        """Pull now and then, with trouble; two pulls without any leave nothing out: one may only end another."""
+        for one in runs:
+            self.clock.advance(one["wait"])
+            self.work(one["done"], one["late"])
+            self.pull(one)
+        self.pull()
+        self.index_catches_up()
+        self.clock.advance(wait)
+        self.pull()
+        self.check_mirror()
+
+    def pull(self, one: Doing | None = None) -> None:
+        """Run one pull: a clean one, or one with what happens to it."""
+        one = one or {"meanwhile": [], "struck": None, "dies": None}
+        if one["struck"] is not None:
+            self.project.crm.faults.add(one["struck"])
+        bystander = Bystander([partial(self.work, done) for done in one["meanwhile"]])
+        clean = one["struck"] is one["dies"] is None
+        self.halfway = True
+        with self.project.open(death=None if one["dies"] is None else Death(one["dies"])) as workspace, suppress(Died):
+            report = cycle.pull(workspace, None, clock=self.clock, progress=bystander)
+            assert report.exit == 0 or not clean, report.errors
+            self.halfway = report.exit != 0
+        self.project.crm.faults.clear()
+
+    @rule(how=edits, wait=st.sampled_from([0.001, 1.0]), many=st.booleans())
+    def edits_close_together(self, how: tuple[float, float, bool], wait: float, many: bool) -> None:
+        """Edit a record, pull, and edit it or another one in the same millisecond, or so that the index shows the first
+        edit only after a pull has seen the second."""
+        late, gap, same = how
+        self.touches += 1
+        if self.pick("contacts", 0) == self.pick("contacts", 1):
+            self.project.contact()
+        self.clock.advance(1 - self.clock().microsecond / 1e6)  # a whole second, as the Date of an answer is
+        self.work([TYPING | {"which": 0, "what": ("jobtitle", f"first {self.touches}")}], late)
+        self.pull()
+        self.clock.advance(gap)
+        self.work([TYPING | {"which": 0 if same else 1, "what": ("jobtitle", f"second {self.touches}")}])
+        self.pull()
+        self.index_catches_up()
+        self.clock.advance(wait)
+        self.work([TOUCH] if many else [])
+        self.pulls([], wait)
+
+    @rule(one=cycles)
+    def troubled_cycle(self, one: Doing) -> None:
+        """Run a cycle in which calls fail, or the process dies, some time after the last one; then perhaps a clean one.
+
+        A filler is touched last, so that the cursor moves on past what the others have waited for.
+        """
+        if one["first"] == "load again":
+            self.load_again()
+        elif one["first"] == "lose the state":
+            self.project.lose_state()
+            with self.project.open():
+                pass
+            self.unsure |= set(self.places())
+        self.clock.advance(one["wait"])
+        self.product_is_used(one["told"])
+        if one["all work"]:
+            self.tell([self.project.track(user) for user in USERS])
+        self.work([*one["done"], TOUCH | {"count": 1}], one["late"])
+        for fault in one["trouble"]["struck"]:
             self.project.crm.faults.add(fault)
         before, foreign = self.crm(), self.foreign()
-        with self.project.open() as opened, suppress(Died):
-            state: Any = opened.state if dies is None else MortalState(opened.state, dies)
-            workspace = replace(opened, state=state)
-            cycle.sync(workspace, None, self.clock(), clock=self.clock, pulling=how == "sync")
+        clean = self.run(one["how"], one["trouble"]["dies"])
         self.project.crm.faults.clear()
         assert self.foreign() == foreign
         after = self.crm()
-        self.unsure |= {place for place in self.places() if self.text(after, place) != self.text(before, place)}
-        self.stirred = True
-        if then:
-            self.settle()
+        assert one["how"] != "plan" or after == before
+        if not clean:
+            self.unsure |= {place for place in self.places() if self.text(after, place) != self.text(before, place)}
+        if one["then"]:
+            self.settle(1.0, one["then"])
 
-    @rule(what=st.sampled_from(["plan", "plan", "load again", "lose the state"]))
-    def operator_works(self, what: str) -> None:
-        if what == "plan":
-            self.plan()
-        elif what == "load again":
-            self.load_again()
-        else:
-            self.project.lose_state()
-            self.unsure |= set(self.places())
-            self.stirred = True
+    def run(self, how: str, dies: tuple[str, int] | None) -> bool:
+        """Run a cycle, or a part of it, and tell whether it came to a good end."""
+        bystander = Bystander()
+        clean = False
+        with self.project.open(death=self.death(dies, bystander)) as workspace, suppress(Died):
+            if how == "plan":
+                report = cycle.plan(workspace, None, self.clock(), clock=self.clock, progress=bystander)
+            else:
+                report = cycle.sync(
+                    workspace, None, self.clock(), clock=self.clock, pulling=how == "sync", progress=bystander
+                )
+            clean = report.exit == 0
+        self.halfway = self.halfway if how == "push" else not clean
+        return clean
 
-    def plan(self) -> None:
-        seen = self.crm()
-        writes = self.project.crm.calls.count("write")
-        self.project.plan()
-        assert self.project.crm.calls.count("write") == writes
-        assert self.crm() == seen
+    def death(self, dies: tuple[str, int] | None, bystander: Bystander) -> Death | None:
+        if dies is None:
+            return None
+        calls = self.project.crm.calls
+        writes = calls.count("write")
+        armed = {
+            "pull": lambda: True,
+            "compute": lambda: bystander.computing,
+            "write": lambda: calls.count("write") > writes,
+        }
+        return Death(dies[1], armed[dies[0]])
 
     def load_again(self) -> None:
-        with self.project.open() as workspace:
+        with self.project.remembered() as state:
             for name in MANAGED:
-                workspace.state.drop_cursor("hubspot", name)
+                state.drop_cursor("hubspot", name)
         self.ghosts.clear()
-        self.stirred = True
 
     def places(self) -> list[Place]:
         """Give all managed fields of all records, archived ones too."""
@@ -336,13 +345,14 @@ class CycleMachine(RuleBasedStateMachine):
         name, record, field = place
         return crm[name].get(record, {}).get(field, "")
 
-    @precondition(lambda self: self.stirred)
-    @rule()
-    def settle(self) -> None:
+    def settle(self, wait: float, then: str) -> None:
         """Run a clean cycle, and another one that has nothing to do."""
-        self.clock.advance(self.lag + 1)
+        self.index_catches_up()
+        self.clock.advance(wait)
         if self.ghosts:  # a record deleted for good shows in no increment; only a load from the beginning misses it
             self.load_again()
+        elif self.halfway:  # what changed behind a pull that was cut short comes with the pull after it
+            self.pull()
         stored = self.stored_links()
         before, edits = self.crm(), self.last_editors()
         report = self.project.sync(after=0)
@@ -350,14 +360,18 @@ class CycleMachine(RuleBasedStateMachine):
         expected = self.expected(before, stored)
         self.check_report(report, expected, self.taken(expected, after))
         self.check_crm(expected, before, after, edits)
+        self.check_mirror()
         for (name, record), wanted in expected.wanted.items():
             for field, text in wanted.items():
                 if meaning(field, self.text(after, (name, record, field))) == meaning(field, text):
                     self.unsure.discard((name, record, field))
-        again = self.project.sync(after=0)
-        assert again.writes == 0, again.changes.to_dicts()
-        assert self.crm() == after
-        self.stirred = False
+        self.halfway = False
+        if then in ("sync", "plan"):
+            writes = self.project.crm.calls.count("write")
+            again = self.project.plan() if then == "plan" else self.project.sync(after=0)
+            assert again.writes == 0, again.changes.to_dicts()
+            assert self.project.crm.calls.count("write") == writes
+            assert self.crm() == after
 
     # --- looking ---
 
@@ -390,10 +404,8 @@ class CycleMachine(RuleBasedStateMachine):
         return made
 
     def stored_links(self) -> dict[str, list[tuple[str, str]]]:
-        with self.project.open() as workspace:
-            return {
-                name: workspace.state.links("hubspot", name).select("record", "external_id").rows() for name in MANAGED
-            }
+        with self.project.remembered() as state:
+            return {name: state.links("hubspot", name).select("record", "external_id").rows() for name in MANAGED}
 
     def expected(self, before: Mapping[str, Any], stored: Mapping[str, list[tuple[str, str]]]) -> Expected:
         moved = {name: {str(old): str(new) for old, new in self.store.shelf(name).moved.items()} for name in MANAGED}
@@ -401,13 +413,32 @@ class CycleMachine(RuleBasedStateMachine):
 
     # --- judging ---
 
+    def check_mirror(self) -> None:
+        """Check that the mirror holds exactly the live records, with the values that the CRM shows."""
+        with self.project.remembered() as state:
+            for name, fields in MIRRORED.items():
+                rows = state.records("hubspot", name, fields).rows(named=True)
+                # one that was deleted for good shows in no increment
+                mirrored = {
+                    row["record"]: {field: meaning(field, row[f"crm.{field}"] or "") for field in fields}
+                    for row in rows
+                    if (name, row["record"]) not in self.ghosts
+                }
+                held = {
+                    record: {field: meaning(field, self.store.values(name, record).get(field, "")) for field in fields}
+                    for record in self.store.ids(name)
+                }
+                wrong = {record: (mirrored.get(record), held.get(record)) for record in mirrored.keys() | held.keys()}
+                wrong = {record: both for record, both in wrong.items() if both[0] != both[1]}
+                assert not wrong, (name, wrong)
+
     def check_report(self, report: Report, expected: Expected, taken: set[Place]) -> None:
         assert report.exit == (1 if taken else 0), (report.errors, report.connectors, self.failures())
-        with self.project.open() as workspace:
+        with self.project.remembered() as state:
             for name, found in (("contacts", expected.contacts), ("companies", expected.companies)):
                 buckets = report.connectors["hubspot"][name]
-                live = workspace.state.records("hubspot", name, ())["record"]
-                gone = workspace.state.gone("hubspot", name)
+                live = state.records("hubspot", name, ())["record"]
+                gone = state.gone("hubspot", name)
                 assert set(live) == set(self.store.ids(name))
                 assert sum(buckets.values()) - buckets["gone"] == live.len()
                 assert buckets["gone"] <= gone.height
@@ -415,7 +446,7 @@ class CycleMachine(RuleBasedStateMachine):
                 assert buckets["unlinked"] == live.len() - len(found.links) - len(found.ambiguous)
                 assert buckets["refused"] == sum(object_ == name for object_, *_ in taken)
                 assert buckets["failed"] == buckets["held"] == 0
-                links = workspace.state.links("hubspot", name).rows(named=True)
+                links = state.links("hubspot", name).rows(named=True)
                 assert {row["record"]: row["external_id"] for row in links if row["level"] != CONTESTED} == found.links
 
     def taken(self, expected: Expected, after: Mapping[str, Any]) -> set[Place]:
@@ -428,8 +459,8 @@ class CycleMachine(RuleBasedStateMachine):
         }
 
     def failures(self) -> list[dict[str, Any]]:
-        with self.project.open() as workspace:
-            return workspace.state.failures().to_dicts()
+        with self.project.remembered() as state:
+            return state.failures().to_dicts()
 
     def check_crm(
         self,

@@ -124,10 +124,14 @@ def _search(http: Transport, kind: Kind, place: Place) -> Page:
 
 
 def _archived(http: Transport, kind: Kind, place: Place) -> Page:
-    """One page of the recycle bin. It has no order by time, so every pull reads it to its end."""
+    """One page of the recycle bin. It has no order by time, so every pull reads it to its end.
+
+    What was merged into an archived record is gone with it: no search shows that record, and no other page tells.
+    """
     path = f"/crm/{API}/objects/{kind.object}"
-    answer = http.get(path, _list_query(place.after, ["hs_object_id"], archived=True))
-    vanished = _ids(answer.rows())
+    answer = http.get(path, _list_query(place.after, [MERGED], archived=True))
+    rows = answer.rows()
+    vanished = [*_ids(rows), *(old for row in rows for old in merged_ids(row))]
     after = _next(answer)
     if after is None:
         return Page([], vanished, {}, _cursor(_next_increment(place, answer.date_ms)), done=True)
