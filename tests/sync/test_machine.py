@@ -71,10 +71,9 @@ class Bystander:
 
 class CycleMachine(RuleBasedStateMachine):
     """`unsure` are the fields of which nobody can know whether we wrote them last: the run that did was cut short,
-    or its memory is lost. `ghosts` the records deleted for good since the last load from the beginning; `halfway` tells
-    that a pull may have ended early; `indexed` is the instant at
-    which the index shows everything. `agreed` are values that a field held when they were wanted, which makes them
-    ours.
+    or its memory is lost. `ghosts` are the records deleted for good since the last load from the beginning; `indexed`
+    is the instant at which the index shows everything. `agreed` are values that a field held when they were wanted,
+    which makes them ours.
     """
 
     def __init__(self) -> None:
@@ -83,7 +82,6 @@ class CycleMachine(RuleBasedStateMachine):
         self.bodies: list[dict[str, Any]] = []
         self.unsure: set[Place] = set()
         self.ghosts: set[tuple[str, str]] = set()
-        self.halfway = False
         self.agreed: dict[Place, set[str]] = {}
         self.touches = 0
 
@@ -240,11 +238,9 @@ class CycleMachine(RuleBasedStateMachine):
             self.project.crm.faults.add(one["struck"])
         bystander = Bystander([partial(self.work, done) for done in one["meanwhile"]])
         clean = one["struck"] is one["dies"] is None
-        self.halfway = True
         with self.project.open(death=None if one["dies"] is None else Death(one["dies"])) as workspace, suppress(Died):
             report = cycle.pull(workspace, None, clock=self.clock, progress=bystander)
             assert report.exit == 0 or not clean, report.errors
-            self.halfway = report.exit != 0
         self.project.crm.faults.clear()
 
     @rule(how=edits, wait=st.sampled_from([0.001, 1.0]), many=st.booleans())
@@ -309,7 +305,6 @@ class CycleMachine(RuleBasedStateMachine):
                     workspace, None, self.clock(), clock=self.clock, pulling=how == "sync", progress=bystander
                 )
             clean = report.exit == 0
-        self.halfway = self.halfway if how == "push" else not clean
         return clean
 
     def death(self, dies: tuple[str, int] | None, bystander: Bystander) -> Death | None:
@@ -351,8 +346,6 @@ class CycleMachine(RuleBasedStateMachine):
         self.clock.advance(wait)
         if self.ghosts:  # a record deleted for good shows in no increment; only a load from the beginning misses it
             self.load_again()
-        elif self.halfway:  # what changed behind a pull that was cut short comes with the pull after it
-            self.pull()
         stored = self.stored_links()
         before, edits = self.crm(), self.last_editors()
         report = self.project.sync(after=0)
@@ -365,7 +358,6 @@ class CycleMachine(RuleBasedStateMachine):
             for field, text in wanted.items():
                 if meaning(field, self.text(after, (name, record, field))) == meaning(field, text):
                     self.unsure.discard((name, record, field))
-        self.halfway = False
         if then in ("sync", "plan"):
             writes = self.project.crm.calls.count("write")
             again = self.project.plan() if then == "plan" else self.project.sync(after=0)

@@ -16,7 +16,7 @@ def safe_address(value: str, example: str) -> str:
     """
     parts = urlsplit(value.strip())
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{value!r} is no web address; write it like {example}")
+        raise ValueError(f"is no web address; write it like {example}")
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ValueError("must be a bare address: no user, no ?query, no #fragment")
     if parts.scheme == "http" and not is_loopback(parts.hostname):

@@ -87,8 +87,8 @@ def probe(http: Transport, objects: Iterable[str]) -> list[Lack]:
             http.send("POST", f"/crm/{API}/objects/{name}/batch/update", body, kind=CallKind.WRITE)
         except ScopeMissing as error:
             missing += error.scopes or (f"crm.objects.{name}.write",)
-        except CallRefused:
-            continue  # it got past the scopes
+        except (CallRefused, Transient):
+            continue  # it got past the scopes, or tells nothing: the first write will
     return _lacks(missing)
 
 

@@ -34,7 +34,7 @@ _HINTS = (
     ("no client credentials user", "choose a Run As user in the app's policies, under Client Credentials Flow"),
     (
         "not supported on this domain",
-        "client credentials need the org's own My Domain in auth.login_url, such as https://acme.my.salesforce.com",
+        "client credentials need the org's own My Domain in auth.login_url, such as https://your-domain.my.salesforce.com",
     ),
     ("expired", "check this machine's clock, and that the certificate in the app has not expired"),
     (

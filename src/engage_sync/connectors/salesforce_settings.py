@@ -14,7 +14,7 @@ from engage_sync.connectors.addresses import printable, safe_address
 
 LOGIN_HOST = "https://login.salesforce.com"
 SANDBOX_HOST = "https://test.salesforce.com"
-MY_DOMAIN = "https://acme.my.salesforce.com"
+MY_DOMAIN = "https://your-domain.my.salesforce.com"
 SHARED_HOSTS = frozenset({"login.salesforce.com", "test.salesforce.com"})
 """Where everybody logs in; client credentials need the org's own address."""
 

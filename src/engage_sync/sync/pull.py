@@ -45,20 +45,30 @@ def pull(
 def _pull_object(
     workspace: Workspace, name: str, connector: Connector, kind: Kind, run: int, progress: Progress
 ) -> Pulled:
+    """Pull to the end. What changed behind a pull that was cut short comes with a second one, right after the rest."""
     kept = workspace.state.cursor(name, kind.object, fields=kind.fields)
     cursor = None if kept is None else Cursor(kept)
     records = vanished = merged = pages = 0
+    mark = f"pulling.{name}.{kind.object}"
+    under_way = again = workspace.state.note(mark) is not None
     while True:
         page = connector.pull(kind, cursor)
         if not page.done and page.cursor == cursor:
             raise Misbehaved(f"{name}: the pull of {kind.object} does not move on (page {pages + 1})")
+        if not page.done and not under_way:
+            workspace.state.set_note(mark, str(run))
+            under_way = True
         _save(workspace, name, kind, page, run)
         records, vanished = records + len(page.records), vanished + len(page.vanished)
         merged, pages, cursor = merged + len(page.merged), pages + 1, page.cursor
         pulled = Pulled(name, kind.object, records, vanished, merged, pages)
         progress(pulled)
-        if page.done:
+        if page.done and not again:
+            if under_way:
+                workspace.state.set_note(mark, None)
             return pulled
+        if page.done:
+            again = False
 
 
 def _save(workspace: Workspace, name: str, kind: Kind, page: Page, run: int) -> None:
