@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from engage_sync.errors import Mistake, Problem
+from engage_sync.events.ahead import ahead
 from engage_sync.events.columns import numbered
 from engage_sync.events.fast import Shapes
 from engage_sync.events.identity import Hashes, SeenIds, hashes
@@ -78,7 +79,7 @@ def import_paths(
     files = find_files(paths, rejects)
     with store.writing(), RejectsFile(rejects, now) as refused:
         run = _Import(store, now, refused, progress)
-        batches = run.batches(files)
+        batches = ahead(run.batches(files))  # the store writes one batch while the next is read
         with closing(batches):
             first = next(batches, None)
             if first is not None:
