@@ -73,6 +73,8 @@ class Limits:
     """Write calls that a push handed over whole takes."""
     locked_with: Mapping[str, str] = field(default_factory=dict)
     """Object → field that names the record which writing a record locks, too. Always pulled; a push is in its order."""
+    tasks: str | None = None
+    """The object whose records are tasks, for `Kind(tasks, Role.TASK)`; None: this connector creates none."""
     rates: Mapping[CallKind, Rate] = field(default_factory=dict)
     """How fast calls of a kind may be sent. A kind that is not named is not held back."""
 
@@ -104,7 +106,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """New values for some fields of one record, absolute. None clears."""
+    """New values for some fields of one record, absolute. None clears.
+
+    Of a task `record` is its idempotency key: pushed again, also by another process, the task is not created again. Its
+    values are `subject`, `body`, `object` and `about` (the object and id of the record it is about), `due` (an instant)
+    and `tried` (`true` when an earlier push may have created it). The outcome's values hold its `id`.
+    """
 
     record: str
     values: Mapping[str, str | None]

@@ -12,14 +12,25 @@ from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from engage_sync.core.entities import Entity
 from engage_sync.core.expressions import Expression
+from engage_sync.core.verdict_rules import BANDS, Band, Health, RuleScore, Score, Segment, Signal, Stages, WeightedScore
 
-
-class Entity(StrEnum):
-    """What a verdict is about."""
-
-    USER = "user"
-    ACCOUNT = "account"
+__all__ = [
+    "Activity",
+    "Brakes",
+    "Entity",
+    "InfluencerRule",
+    "ManagedField",
+    "Metric",
+    "MetricKind",
+    "Model",
+    "ObjectMap",
+    "OnDrift",
+    "PowerRule",
+    "Property",
+    "ValueType",
+]
 
 
 class ValueType(StrEnum):
@@ -112,11 +123,10 @@ class InfluencerRule:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """All of `config/model.yaml` that this version computes, plus the names of what a later verdict declares.
+    """All of `config/model.yaml` but its tests. Scores, segments and signals are in file order.
 
-    `declared` maps each verdict name that is accepted but not computed yet (`health`, `stage`, `segments`, `signals`,
-    `scores.NAME`, …) to its value type, so that a field map may name it; its value is unknown until it is computed.
-    `options` holds the option names of each single- and multi-select value of the model, e.g. `segments`.
+    `declared` and `options` describe the verdicts by the name a field map uses: the value type, and for those that hold
+    names, the names.
     """
 
     activity: Activity = field(default_factory=Activity)
@@ -131,6 +141,28 @@ class Model:
     declared: Mapping[str, ValueType] = field(default_factory=dict)
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     free_mail: frozenset[str] = frozenset()
+    stages: Mapping[Entity, Stages] = field(default_factory=dict)
+    health: Mapping[Entity, Health] = field(default_factory=dict)
+    bands: tuple[Band, ...] = BANDS
+    scores: tuple[Score, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    signals: tuple[Signal, ...] = ()
+
+    def weighted_scores(self) -> tuple[WeightedScore, ...]:
+        """Give the weighted scores, in file order."""
+        return tuple(score for score in self.scores if isinstance(score, WeightedScore))
+
+    def scores_of(self, entity: Entity) -> tuple[Score, ...]:
+        """Give the scores that an entity has: its rule scores, and every weighted one (accounts have the mean)."""
+        return tuple(score for score in self.scores if not isinstance(score, RuleScore) or score.entity is entity)
+
+    def segments_of(self, entity: Entity) -> tuple[Segment, ...]:
+        """Give the segments of one entity, in file order."""
+        return tuple(segment for segment in self.segments if segment.entity is entity)
+
+    def signals_of(self, entity: Entity) -> tuple[Signal, ...]:
+        """Give the signals of one entity, in file order."""
+        return tuple(signal for signal in self.signals if signal.entity is entity)
 
     def metrics_of(self, entity: Entity) -> tuple[Metric, ...]:
         """Give the metrics declared for one entity, in file order."""
@@ -143,13 +175,18 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class ManagedField:
-    """One CRM field that we write: `source` names the value (`user_types`, `metrics.NAME` by its bare name, …)."""
+    """One CRM field that we write: `source` names the value (`user_types`, a bare metric, `scores.NAME`, …).
+
+    For a constant or a template `source` is its text as written and `parts` what it is made of: texts at even places,
+    names of values at odd ones; `("Plan: ", "plan", "")`. A constant is one part. Empty for a plain source.
+    """
 
     field: str
     source: str
     type: ValueType
     on_drift: OnDrift = OnDrift.OVERWRITE
     options: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
     computed: bool = True
     """False while no version of the model computes `source`: such a field is provisioned and checked, never written."""
 
