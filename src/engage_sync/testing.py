@@ -1,8 +1,9 @@
 """The behaviour that every connector must show, as a test class for authors of connectors.
 
-Derive `ConnectorSuite` in a pytest module (and `MergeSuite`, `SessionSuite`, `WholeSuite` where they apply), name the
-writable fields of your stage in `fields`, and give it one fixture, `stage`; its tests then run against the CRM that the
-stage drives: a sandbox, or a test account of the real thing. It tests behaviour through the seam, and no wire form.
+Derive `ConnectorSuite` in a pytest module (and `MergeSuite`, `SessionSuite`, `TaskSuite`, `WholeSuite` where they
+apply), name the writable fields of your stage in `fields`, and give it one fixture, `stage`; its tests then run against
+the CRM that the stage drives: a sandbox, or a test account of the real thing. It tests behaviour through the seam, and
+no wire form.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from engage_sync.testing_stage import (
     read,
     together,
 )
+from engage_sync.testing_tasks import TaskSuite
 
 __all__ = [
     "ConnectorSuite",
@@ -36,6 +38,7 @@ __all__ = [
     "Pulled",
     "SessionSuite",
     "Stage",
+    "TaskSuite",
     "WholeSuite",
     "pull",
     "push",

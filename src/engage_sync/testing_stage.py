@@ -84,6 +84,8 @@ class Stage:
     new: Callable[[int], Mapping[str, str]]
     """Values of the n-th record to create."""
     blank: Mapping[str, str] = field(default_factory=dict)
+    tasks: Callable[[str], Sequence[str]] | None = None
+    """Gives the subjects of the tasks about a record of `kind`, for `TaskSuite`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,4 +152,5 @@ def stage(running: Sandbox, clock: Clock, *, auth: Mapping[str, str] | None = No
         pauses=pauses,
         page=100,
         new=lambda number: {"email": f"person{number}@example.com"},
+        tasks=lambda record: [task.values["hs_task_subject"] for task in running.store.tasks("contacts", record)],
     )

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from engage_sync.testing import ConnectorSuite, MergeSuite, SessionSuite, Stage
+from engage_sync.testing import ConnectorSuite, MergeSuite, SessionSuite, Stage, TaskSuite
 from tests.connectors import sandboxed
 from tests.connectors.sandboxed import Clock
 
 FIELDS = [name for name, _ in sandboxed.FIELDS.values()]
 
 
-class TestWithToken(ConnectorSuite, MergeSuite):
+class TestWithToken(ConnectorSuite, MergeSuite, TaskSuite):
     fields = FIELDS
 
     @pytest.fixture

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from engage_sync.connectors.salesforce_errors import Trouble
 from engage_sync.connectors.salesforce_fields import full_id
-from engage_sync.connectors.salesforce_rows import NO_ANSWER, Fate, aligned, csv_trouble, fate, fields_of, sentence
+from engage_sync.connectors.salesforce_rows import (
+    NO_ANSWER,
+    Fate,
+    Said,
+    aligned,
+    csv_trouble,
+    fate,
+    fields_of,
+    in_order,
+    sentence,
+)
 
 IDS = [full_id(f"003A0000000000{mark}") for mark in "aBcDeFgHiJ"]
 
@@ -81,6 +91,18 @@ def test_error_of_a_job_is_taken_apart(told: str, trouble: tuple[str, str, tuple
 )
 def test_fate_follows_the_table(code: str | None, message: str | None, fields: tuple[str, ...], expected: Fate) -> None:
     assert fate([Trouble(code, message, fields)]) is expected
+
+
+def test_results_of_a_creation_are_told_by_position_or_not_at_all() -> None:
+    bad = {"success": False, "errors": [{"statusCode": "STRING_TOO_LONG", "message": "x", "fields": []}]}
+    good = {"id": "00T5g0000000001", "success": True, "errors": []}
+    nobody = Said(written=False, troubles=(NO_ANSWER,))
+    assert in_order(3, [good, bad, {"success": True, "errors": []}]) == [
+        Said(written=True, record="00T5g0000000001EAA"),
+        Said(written=False, troubles=(Trouble("STRING_TOO_LONG", "x"),)),
+        nobody,
+    ]
+    assert in_order(3, [good, bad]) == in_order(3, [good] * 4) == in_order(3, []) == [nobody] * 3
 
 
 def test_lock_counts_before_a_refusal() -> None:

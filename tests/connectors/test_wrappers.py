@@ -347,3 +347,11 @@ def test_whole_push_that_brings_nothing_is_given_up() -> None:
     with pytest.raises(Unreachable):
         ends.extend(hard(inner).push(KIND, changes(5)))
     assert len(inner.pushed) == ATTEMPTS
+
+
+def test_tasks_are_never_handed_over_whole() -> None:
+    """What may exist already is looked up batch by batch."""
+    inner = Whole()
+    ends = list(hard(inner).push(Kind("tasks", Role.TASK), changes(5)))
+    assert {end.status for end in ends} == {Status.WRITTEN}
+    assert sorted(len(batch) for batch in inner.pushed) == [1, 2, 2]

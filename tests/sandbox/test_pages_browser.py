@@ -76,6 +76,9 @@ def office(crm: Client, clock: Clock) -> Client:
         store.create("contacts", row)
     for contact in ("501", "502", "503"):
         store.employ(contact, acme)
+    for subject in (LONG, EVIL):
+        task = store.create("tasks", {"hs_task_subject": subject, "hs_task_body": LONG, "hs_timestamp": "2026-09-01"})
+        store.associate(task, "contacts", "503")
     clock.advance(3600)
     return crm
 

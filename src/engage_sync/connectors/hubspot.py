@@ -1,7 +1,7 @@
-"""HubSpot: contacts and companies, read and updated through its CRM API.
+"""HubSpot: contacts and companies, read and updated through its CRM API, and tasks about them, created.
 
 Ties the steps of the seam to the modules that know them: `hubspot_pull`, `hubspot_read`, `hubspot_push`,
-`hubspot_schema`, over one `hubspot_http.Transport`. It never waits, retries or logs: the wrappers do.
+`hubspot_tasks`, `hubspot_schema`, over one `hubspot_http.Transport`. It never waits, retries or logs: the wrappers do.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ from engage_sync.connectors.base import (
 )
 from engage_sync.connectors.hubspot_auth import quota_key
 from engage_sync.connectors.hubspot_http import TIMEOUT, Transport
+from engage_sync.connectors.hubspot_related import TASKS
 from engage_sync.connectors.hubspot_settings import HubSpotSettings
+from engage_sync.connectors.hubspot_tasks import Tasks
 from engage_sync.errors import Mistake
 
 _CALLS = Rate("calls", calls=190, interval=10.0)
@@ -58,6 +60,7 @@ class HubSpot(Connector):
             "companies": "https://app.hubspot.com/contacts/{account}/record/0-2/{record}",
         },
         datetime_digits=3,
+        tasks=TASKS,
         rates={CallKind.READ: _CALLS, CallKind.WRITE: _CALLS, CallKind.SEARCH: _SEARCHES},
     )
 
@@ -87,6 +90,7 @@ class HubSpot(Connector):
         self.quota_key = quota_key(settings.auth, settings.base_url)
         self._memory = memory
         self._http = Transport(settings, memory, timeout=timeout, clock=clock)
+        self._tasks = Tasks(self._http)
 
     @property
     def turnstile(self) -> Turnstile:
@@ -107,7 +111,10 @@ class HubSpot(Connector):
         return hubspot_pull.pull(self._http, kind, cursor)
 
     def push(self, kind: Kind, changes: Sequence[Change]) -> Iterator[Outcome]:
-        """Update up to 100 records."""
+        """Update up to 100 records, or create up to 100 tasks."""
+        if kind.object == TASKS:
+            yield from self._tasks.push(changes)
+            return
         self._known(kind.object)
         yield from hubspot_push.push(self._http, kind, changes)
 
@@ -123,7 +130,7 @@ class HubSpot(Connector):
         return hubspot_schema.provision(self._http, fields)
 
     def probe(self, objects: Sequence[str]) -> Sequence[Lack]:
-        """Try to update a record that cannot be there, for each object."""
+        """Try to update a record that cannot be there, for each object; `tasks` may be among them."""
         return hubspot_schema.probe(self._http, objects)
 
     def close(self) -> None:

@@ -12,6 +12,10 @@ from dataclasses import dataclass
 from engage_sync.connectors.replies import SHORT, Reply, json_object, senseless, text
 from engage_sync.errors import EngageError, LoginFailed, Misbehaved, Transient
 
+NOT_FOUND = "OBJECT_NOT_FOUND"
+ID_KEYS = ("ids", "id", "objectWriteTraceId", "fromObjectId")
+"""Where the context of an error names the rows that it is about (crm-apis §A7, §A8)."""
+
 PAUSES = {"SECONDLY": 1.0, "TEN_SECONDLY_ROLLING": 10.0}
 """Seconds to pause by the policy that a 429 names (crm-apis §A3)."""
 
@@ -21,13 +25,20 @@ LONGEST = 6
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One error of an answer: the CRM's code and words, the record ids and property names that it blames."""
+    """One error of an answer: the CRM's code and words, the record ids (or the traces that rows were sent with) and
+    property names that it blames."""
 
     code: str | None
     message: str | None
     ids: tuple[str, ...] = ()
     properties: tuple[str, ...] = ()
     category: str | None = None
+    finer: str | None = None
+    """HubSpot's subCategory."""
+
+    def about_no_record(self) -> bool:
+        """Tell whether the error is that there is no such record."""
+        return NOT_FOUND in {self.code, self.category}
 
 
 class CallRefused(Misbehaved):
@@ -90,11 +101,11 @@ def troubles(body: Mapping[str, object]) -> Iterator[Trouble]:
     errors = body.get("errors")
     for error in errors if isinstance(errors, list) else ():
         if isinstance(error, dict):
-            ids = (*_texts(error, "ids"), *_texts(error, "id"), *_texts(error, "objectWriteTraceId"))
+            ids = tuple(one for key in ID_KEYS for one in _texts(error, key))
             category = text(error.get("category"))
             code = text(error.get("code")) or category or text(error.get("subCategory"))
             named = tuple(_texts(error, "propertyName"))
-            yield Trouble(code, text(error.get("message")), ids, named, category)
+            yield Trouble(code, text(error.get("message")), ids, named, category, text(error.get("subCategory")))
     if whole := tuple(_texts(body, "ids")):
         category = text(body.get("category"))
         yield Trouble(category, text(body.get("message")), whole, (), category)

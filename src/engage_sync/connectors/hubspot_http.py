@@ -24,7 +24,9 @@ from engage_sync.connectors.replies import SHORT, Reply, senseless, text
 from engage_sync.errors import LoginFailed, Transient
 
 API = "v3"
-"""The version in every CRM path, named here only."""
+"""The version in every CRM path but those of associations, named here only."""
+ASSOCIATIONS_API = "v4"
+"""The version in the paths of associations."""
 
 TIMEOUT = (5.0, 30.0)
 """Seconds to connect, and to wait for the answer."""

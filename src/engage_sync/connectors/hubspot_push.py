@@ -8,16 +8,15 @@ looked up: merged into another record (which is then written) or gone. It never 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from engage_sync.connectors.base import CallKind, Change, Kind, Outcome, Status
-from engage_sync.connectors.hubspot_errors import CallRefused, Trouble, troubles
+from engage_sync.connectors.hubspot_errors import NOT_FOUND, CallRefused, Trouble, troubles
 from engage_sync.connectors.hubspot_http import API, Answer, Transport
 from engage_sync.connectors.hubspot_read import MERGED, look_up, merged_ids
 from engage_sync.connectors.replies import text
 
-NOT_FOUND = "OBJECT_NOT_FOUND"
 NO_PROPERTY = "PROPERTY_DOESNT_EXIST"
 NO_ANSWER = Trouble("NO_ANSWER", "HubSpot's answer says nothing of this record")
 LATER = {"RATE_LIMIT", "RATE_LIMITS", "INTERNAL_ERROR", "SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT", "LOCKED"}
@@ -27,13 +26,18 @@ SPLITTABLE = {400, 404, 409, 413}
 
 def push(http: Transport, kind: Kind, changes: Sequence[Change]) -> Iterator[Outcome]:
     """Write up to 100 changes. A record that comes twice is sent once, with the later values winning."""
+    yield from once_each(changes, lambda rows: _Batch(http, kind.object, [row.record for row in rows]).write(rows))
+
+
+def once_each(changes: Sequence[Change], write: Callable[[Sequence[Change]], Iterator[Outcome]]) -> Iterator[Outcome]:
+    """Write changes so that no record comes twice, and give each of its changes the record's outcome."""
     copies = Counter(change.record for change in changes)
     rows: dict[str, Change] = {}
     for change in changes:
         earlier = rows.get(change.record)
         values = {**earlier.values, **change.values} if earlier else change.values
         rows[change.record] = Change(change.record, values)
-    for outcome in _Batch(http, kind.object, rows).write(list(rows.values())):
+    for outcome in write(list(rows.values())):
         for _ in range(copies[outcome.record]):
             yield outcome
 
@@ -50,7 +54,7 @@ class _Batch:
         """Write rows with different ids and give one outcome for each. `guess` whom a refusal is about, else halve."""
         rows, known = self._sift(rows)
         for row, trouble in known:
-            yield _outcome(row, Status.REFUSED, trouble, None)
+            yield outcome_of(row, Status.REFUSED, trouble, None)
         if not rows:
             return
         inputs = [
@@ -60,7 +64,7 @@ class _Batch:
         try:
             answer = self._http.send("POST", path, {"inputs": inputs}, kind=CallKind.WRITE)
         except CallRefused as refused:
-            if refused.status not in SPLITTABLE or (refused.status == 404 and refused.code is None):
+            if not may_split(refused):
                 raise
             yield from self._refused(rows, refused, guess=guess)
         else:
@@ -83,7 +87,7 @@ class _Batch:
         unknown = {name for trouble in refused.troubles if trouble.code == NO_PROPERTY for name in trouble.properties}
         if guilty := [row for row in rows if unknown & row.values.keys()]:
             yield from self._without_property(guilty, unknown, refused)
-        elif guilty := self._named(rows, [t for t in refused.troubles if NOT_FOUND in {t.code, t.category}]):
+        elif guilty := self._named(rows, [t for t in refused.troubles if t.about_no_record()]):
             yield from self._missing(guilty)
         elif len(rows) == 1:
             yield self._culprit(rows[0], refused)
@@ -105,7 +109,7 @@ class _Batch:
             self._bad_values.update(
                 {(name, row.values[name]): trouble for name in trouble.properties if name in row.values}
             )
-        return _outcome(row, Status.REFUSED, trouble, refused.request)
+        return outcome_of(row, Status.REFUSED, trouble, refused.request)
 
     def _suspects(self, rows: Sequence[Change], refused: CallRefused) -> list[Change]:
         """Guess which rows caused the refusal, to split there first. Empty when the guess is all rows or none.
@@ -134,7 +138,7 @@ class _Batch:
         for row in rows:
             absent = sorted((names & row.values.keys()) - there)
             words = f"{refused.message or 'unknown property'}" + (f" ({', '.join(absent)})" if absent else "")
-            yield _outcome(
+            yield outcome_of(
                 row, Status.REFUSED if absent else Status.FAILED, Trouble(NO_PROPERTY, words), refused.request
             )
 
@@ -162,10 +166,10 @@ class _Batch:
             if not trouble.ids:
                 nameless.append(trouble)
             for row in [left.pop(one) for one in trouble.ids if one in left]:
-                if NOT_FOUND in {trouble.code, trouble.category}:
+                if trouble.about_no_record():
                     lost.append(row)
                 else:
-                    yield _outcome(row, _status(trouble), trouble, answer.request)
+                    yield outcome_of(row, status_of(trouble), trouble, answer.request)
         yield from self._missing(lost)
         yield from self._unanswered(list(left.values()), nameless, answer)
 
@@ -193,10 +197,10 @@ class _Batch:
             return
         for row in rows:
             trouble = nameless[0] if nameless else NO_ANSWER
-            if NOT_FOUND in {trouble.code, trouble.category}:
+            if trouble.about_no_record():
                 yield from self._missing([row])
             else:
-                yield _outcome(row, _status(trouble), trouble, answer.request)
+                yield outcome_of(row, status_of(trouble), trouble, answer.request)
 
     def _missing(self, rows: Sequence[Change]) -> Iterator[Outcome]:
         """Find out what became of ids that HubSpot does not know: write the survivor of a merge, else the row is gone.
@@ -228,12 +232,19 @@ def _parts(row: Change, names: set[str]) -> set[str]:
     return {part for value in values for part in (value, *value.split(";")) if part}
 
 
-def _status(trouble: Trouble) -> Status:
+def may_split(refused: CallRefused) -> bool:
+    """Tell whether one row may be why a whole batch was refused; else the call itself was wrong."""
+    return refused.status in SPLITTABLE and (refused.status != 404 or refused.code is not None)
+
+
+def status_of(trouble: Trouble) -> Status:
+    """Give how a record ends that an answer says this of."""
     later = LATER & {trouble.code, trouble.category} or trouble is NO_ANSWER
     return Status.FAILED if later else Status.REFUSED
 
 
-def _outcome(row: Change, status: Status, trouble: Trouble, request: str | None) -> Outcome:
+def outcome_of(row: Change, status: Status, trouble: Trouble, request: str | None) -> Outcome:
+    """Give the outcome of a change that was not made, in HubSpot's words."""
     return Outcome(row.record, status, trouble.code, trouble.message, request)
 
 

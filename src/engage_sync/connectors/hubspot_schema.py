@@ -6,6 +6,7 @@ It creates and extends; it never changes or removes what exists, and never touch
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from engage_sync.connectors.base import CallKind, Field, FieldSpec, Lack, Memory, Provisioned, Schema
@@ -80,16 +81,16 @@ def describe(http: Transport, memory: Memory, objects: Iterable[str], credential
 
 def probe(http: Transport, objects: Iterable[str]) -> list[Lack]:
     """Find out whether records may be written, by updating one that cannot be there: HubSpot looks at scopes first."""
-    missing: list[str] = []
+    missing: list[Lack] = []
     for name in objects:
         try:
             body = {"inputs": [{"id": NO_RECORD, "properties": {}}]}
             http.send("POST", f"/crm/{API}/objects/{name}/batch/update", body, kind=CallKind.WRITE)
         except ScopeMissing as error:
-            missing += error.scopes or (f"crm.objects.{name}.write",)
+            missing += [replace(lack, object=name) for lack in _lacks(error.scopes or (f"crm.objects.{name}.write",))]
         except (CallRefused, Transient):
             continue  # it got past the scopes, or tells nothing: the first write will
-    return _lacks(missing)
+    return missing
 
 
 def provision(http: Transport, specs: Sequence[FieldSpec]) -> list[Provisioned]:

@@ -1,8 +1,8 @@
-"""Salesforce: contacts, accounts and leads, read by SOQL and written by sObject Collections or Bulk API 2.0.
+"""Salesforce: contacts, accounts and leads, read by SOQL and written by sObject Collections or Bulk API 2.0, and tasks.
 
 Ties the steps of the seam to the modules that know them: `salesforce_pull`, `salesforce_push`, `salesforce_bulk`,
-`salesforce_schema`, `salesforce_provision`, over one `salesforce_http.Transport`. It retries nothing and logs nothing:
-the wrappers do. It waits only for jobs that Salesforce works on by itself.
+`salesforce_schema`, `salesforce_provision`, `salesforce_tasks`, over one `salesforce_http.Transport`. It retries
+nothing and logs nothing: the wrappers do. It waits only for jobs that Salesforce works on by itself.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from engage_sync.connectors import (
     salesforce_pull,
     salesforce_push,
     salesforce_schema,
+    salesforce_tasks,
 )
 from engage_sync.connectors.base import (
     Change,
@@ -27,6 +28,7 @@ from engage_sync.connectors.base import (
     FieldSpec,
     Guide,
     Kind,
+    Lack,
     Limits,
     Memory,
     Outcome,
@@ -39,6 +41,7 @@ from engage_sync.connectors.base import (
 from engage_sync.connectors.salesforce_auth import quota_key
 from engage_sync.connectors.salesforce_fields import Shape
 from engage_sync.connectors.salesforce_http import TIMEOUT, Transport
+from engage_sync.connectors.salesforce_rows import TASK
 from engage_sync.connectors.salesforce_settings import SalesforceSettings
 from engage_sync.errors import Mistake
 
@@ -57,6 +60,7 @@ class Salesforce(Connector):
         locked_with={"Contact": "AccountId"},
         record_urls={name: f"{{site}}/lightning/r/{name}/{{record}}/view" for name in ("Contact", "Account", "Lead")},
         datetime_digits=0,
+        tasks=TASK,
     )
     guide: ClassVar[Guide] = salesforce_schema.GUIDE
 
@@ -73,6 +77,7 @@ class Salesforce(Connector):
         self._memory, self._sleep = memory, sleep
         self._http = Transport(settings, timeout=timeout, clock=clock)
         self._shapes: dict[str, Shape] = {}
+        self._tasks = salesforce_tasks.Tasks(self._http, self._shape)
 
     @property
     def turnstile(self) -> Turnstile:
@@ -95,8 +100,10 @@ class Salesforce(Connector):
         return salesforce_pull.pull(self._http, kind, shape, cursor, sleep=self._sleep)
 
     def push(self, kind: Kind, changes: Sequence[Change]) -> Iterator[Outcome]:
-        """Update records: up to 2,000 by collections, more by Bulk jobs."""
-        if changes:
+        """Update records: up to 2,000 by collections, more by Bulk jobs. Of tasks: create them, each once."""
+        if kind.object == self.limits.tasks:
+            yield from self._tasks.push(changes)
+        elif changes:
             shape = self._shape(kind.object)
             sizes = salesforce_push.Sizes(whole_above=self.limits.whole_above or len(changes))
             yield from salesforce_push.push(
@@ -113,6 +120,10 @@ class Salesforce(Connector):
             self._known(spec.object)
         self._shapes.clear()
         return salesforce_provision.provision(self._http, fields)
+
+    def probe(self, objects: Sequence[str]) -> Sequence[Lack]:
+        """Describe tasks, when asked about them: nothing else is lacking that `check` does not see."""
+        return salesforce_schema.task_lacks(self._http) if self.limits.tasks in objects else ()
 
     def close(self) -> None:
         """Release the connections."""

@@ -2,13 +2,14 @@
 
 A bad row refuses itself only. A call that is refused as a whole is taken apart until the culprit is alone; a row that
 is not answered counts as failed; a deleted record is looked up: merged into another (which is then written) or gone.
-Records are named by their 18-character ids here. It never creates a record and never waits.
+Records are named by their 18-character ids here. It never waits, and what it creates is its caller's business.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Generic, TypeVar
 
 from engage_sync.connectors.base import CallKind, Change, Outcome, Status
 from engage_sync.connectors.replies import SHORT, senseless
@@ -16,7 +17,7 @@ from engage_sync.connectors.salesforce_errors import CallRefused, Trouble
 from engage_sync.connectors.salesforce_fields import Shape, wire
 from engage_sync.connectors.salesforce_find import look_up
 from engage_sync.connectors.salesforce_http import Transport
-from engage_sync.connectors.salesforce_rows import Fate, aligned, fate, sentence
+from engage_sync.connectors.salesforce_rows import Fate, Said, aligned, fate, sentence
 
 BATCH = 200
 PATH = "composite/sobjects"
@@ -29,6 +30,58 @@ ENOUGH = 40
 _NOT_ROWS_FAULT = frozenset({"UNSUPPORTED_API_VERSION", "INVALID_TYPE"})
 
 Judged = tuple[Change, tuple[Trouble, ...]]
+Row = TypeVar("Row")
+Told = list[tuple[Row, Said]]
+"""The rows of one call, each with what its answer says of it."""
+
+
+class Collection(Generic[Row]):
+    """Rows on their way into calls of one kind. `record` gives the JSON of a row, `read` what an answer's results say
+    of rows; `strange` tells the rows that are suspected first when a call is refused as a whole."""
+
+    def __init__(
+        self,
+        http: Transport,
+        method: str,
+        record: Callable[[Row], Mapping[str, object]],
+        read: Callable[[Sequence[Row], Sequence[object]], Iterable[Said]],
+        *,
+        headers: Mapping[str, str] | None = None,
+        strange: Callable[[Row], bool] = lambda _: False,
+    ) -> None:
+        self._http, self._method, self._headers = http, method, headers
+        self._record, self._read, self._strange = record, read, strange
+        self._in_a_row = 0
+
+    def send(self, rows: Sequence[Row]) -> Iterator[Told[Row]]:
+        """Send rows, 200 a call, and give each once. Raises CallRefused where no row is to blame."""
+        for start in range(0, len(rows), BATCH):
+            yield from self._call(rows[start : start + BATCH])
+
+    def _call(self, rows: Sequence[Row]) -> Iterator[Told[Row]]:
+        body = {"allOrNone": False, "records": [self._record(row) for row in rows]}
+        try:
+            answer = self._http.send(self._method, PATH, body, kind=CallKind.WRITE, headers=self._headers)
+        except CallRefused as refused:
+            if refused.status not in _ROWS_FAULT or refused.code in _NOT_ROWS_FAULT:
+                raise
+            yield from self._apart(rows, refused)
+            return
+        if not isinstance(answer, list | None):  # the client gives None for an empty list
+            raise senseless("Salesforce answered a write with something other than a list", str(answer)[:SHORT])
+        self._in_a_row = 0
+        yield list(zip(rows, self._read(rows, answer or []), strict=True))
+
+    def _apart(self, rows: Sequence[Row], refused: CallRefused) -> Iterator[Told[Row]]:
+        """Send the rows of a refused call in two calls: the suspects and the others, or else halves."""
+        self._in_a_row += 1 if len(rows) > 1 else 0
+        if len(rows) == 1 or self._in_a_row > ENOUGH:
+            said = Said(written=False, troubles=refused.troubles or (Trouble(None, str(refused)),))
+            yield [(row, said) for row in rows]
+            return
+        parts = [row for row in rows if self._strange(row)], [row for row in rows if not self._strange(row)]
+        for part in parts if all(parts) else (rows[: len(rows) // 2], rows[len(rows) // 2 :]):
+            yield from self._call(part)
 
 
 class Writing:
@@ -37,12 +90,21 @@ class Writing:
     def __init__(self, http: Transport, shape: Shape, asked: Iterable[str]) -> None:
         self._http, self._shape = http, shape
         self._taken = set(asked)
-        self._in_a_row = 0
+        attributes = {"type": shape.object}
+        self._calls: Collection[Change] = Collection(
+            http,
+            "PATCH",
+            lambda row: {"attributes": attributes, "id": row.record, **wire(row.values, shape)},
+            lambda rows, answer: aligned([row.record for row in rows], answer),
+            headers=ALLOW_DUPLICATES,
+            strange=self._strange,
+        )
 
     def write(self, rows: Sequence[Change]) -> Iterator[Outcome]:
         """Write rows with different ids and give one outcome for each."""
-        for start in range(0, len(rows), BATCH):
-            yield from self._call(rows[start : start + BATCH])
+        for told in self._calls.send(rows):
+            yield from (Outcome(row.record, Status.WRITTEN) for row, said in told if said.written)
+            yield from self.judge((row, said.troubles) for row, said in told if not said.written)
 
     def judge(self, refused: Iterable[Judged]) -> Iterator[Outcome]:
         """Give the outcomes of rows that were answered with errors."""
@@ -57,44 +119,6 @@ class Writing:
                     yield self._outcome(row, Status.REFUSED, said)
         if lost:
             yield from self._lost(lost)
-
-    def _call(self, rows: Sequence[Change]) -> Iterator[Outcome]:
-        attributes = {"type": self._shape.object}
-        records = [{"attributes": attributes, "id": row.record, **wire(row.values, self._shape)} for row in rows]
-        try:
-            body = {"allOrNone": False, "records": records}
-            answer = self._http.send("PATCH", PATH, body, kind=CallKind.WRITE, headers=ALLOW_DUPLICATES)
-        except CallRefused as refused:
-            if refused.status not in _ROWS_FAULT or refused.code in _NOT_ROWS_FAULT:
-                raise
-            yield from self._apart(rows, refused)
-            return
-        if not isinstance(answer, list | None):  # the client gives None for an empty list
-            raise senseless("Salesforce answered a write with something other than a list", str(answer)[:SHORT])
-        self._in_a_row = 0
-        refused_rows: list[Judged] = []
-        for row, said in zip(rows, aligned([row.record for row in rows], answer or []), strict=True):
-            if said.written:
-                yield Outcome(row.record, Status.WRITTEN)
-            else:
-                refused_rows.append((row, said.troubles))
-        yield from self.judge(refused_rows)
-
-    def _apart(self, rows: Sequence[Change], refused: CallRefused) -> Iterator[Outcome]:
-        """Write the rows of a refused call in two calls: the suspects and the others, or else halves."""
-        if len(rows) == 1:
-            yield from self.judge([(rows[0], refused.troubles or (Trouble(None, str(refused)),))])
-            return
-        self._in_a_row += 1
-        if self._in_a_row > ENOUGH:
-            yield from self.judge([(row, refused.troubles or (Trouble(None, str(refused)),)) for row in rows])
-            return
-        suspects = [row for row in rows if self._strange(row)]
-        if not 0 < len(suspects) < len(rows):
-            suspects = list(rows[: len(rows) // 2])
-        ids = {row.record for row in suspects}
-        yield from self._call(suspects)
-        yield from self._call([row for row in rows if row.record not in ids])
 
     def _strange(self, row: Change) -> bool:
         """Tell whether a row holds text for a field that is no text: JSON of the wrong type sinks a whole call."""

@@ -59,6 +59,7 @@ class Shape:
     fields: Mapping[str, Field]
     queryable: bool
     updateable: bool
+    createable: bool = True
 
     def readable(self, names: tuple[str, ...]) -> list[str]:
         """Give those of the names that can be asked for, each once."""
@@ -77,6 +78,7 @@ def describe_object(http: Transport, name: str) -> Shape:
         fields={field.name: field for field in fields},
         queryable=answer.get("queryable") is not False,
         updateable=answer.get("updateable") is not False,
+        createable=answer.get("createable") is not False,
     )
 
 

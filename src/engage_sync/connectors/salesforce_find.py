@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote_plus
 
-from engage_sync.connectors.replies import text
+from engage_sync.connectors.replies import senseless, text
 from engage_sync.connectors.salesforce_fields import Shape, full_id
 from engage_sync.connectors.salesforce_http import LONGEST_URI, Transport
 
@@ -102,6 +102,22 @@ def all_of(
     named = ",".join(quoted(one) for one in ids)
     answer = http.query(f"SELECT {','.join(fields)} FROM {object_} WHERE Id IN ({named})", deleted=deleted)
     return {str(row.get("Id")): row for row in answer.records}
+
+
+def every(
+    http: Transport, asked: str, where: str, *, deleted: bool = False, tooling: bool = False
+) -> Iterator[dict[str, object]]:
+    """Give all rows of a query, page after page by id. `asked` is `SELECT Id, … FROM …`, `where` its condition."""
+    after = ""
+    while True:
+        page = http.query(f"{asked} WHERE {where}{after} ORDER BY Id", deleted=deleted, tooling=tooling)
+        yield from page.records
+        if page.done:
+            return
+        last = text(page.records[-1].get("Id")) if page.records else None
+        if last is None:
+            raise senseless("Salesforce tells of further records but gives none", None)
+        after = f" AND Id > {quoted(last)}"
 
 
 def quoted(value: str) -> str:

@@ -19,6 +19,8 @@ NO_ANSWER = Trouble("NO_ANSWER", "Salesforce's answer says nothing of this recor
 UNPROCESSED = Trouble("UNPROCESSED", "the Bulk job ended before it came to this record")
 DUPLICATE_RULE = "DUPLICATES_DETECTED"
 NO_COLUMN = "INVALID_FIELD"
+TASK = "Task"
+"""The object that none of our own fields is on."""
 
 _LATER = PASSING | {NO_ANSWER.code, UNPROCESSED.code, "ALL_OR_NONE_OPERATION_ROLLED_BACK", "REQUEST_LIMIT_EXCEEDED"}
 _LATER_WORDS = ("UNABLE_TO_LOCK_ROW", "unable to obtain exclusive access", "Too many SOQL queries")
@@ -42,10 +44,11 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What an answer says of one row: written, or the errors."""
+    """What an answer says of one row: written, with the record's 18-character id where it tells, or the errors."""
 
     written: bool
     troubles: tuple[Trouble, ...] = ()
+    record: str = ""
 
 
 def fate(said: Sequence[Trouble]) -> Fate:
@@ -64,10 +67,10 @@ def sentence(said: Sequence[Trouble], object_name: str) -> str:
     if not hidden:
         return words
     name = next((f" → {name}" for one in hidden for name in fields_of(one)), "")
+    granted = "" if object_name == TASK else ", or the permission set that `engage-sync provision --apply` makes"
     return (
         f"{words} — unless its name is wrong or it is read-only, the field is hidden from the integration user:"
-        f" Setup → Object Manager → {object_name} → Fields & Relationships{name} → Set Field-Level Security,"
-        " or the permission set that `engage-sync provision --apply` makes"
+        f" Setup → Object Manager → {object_name} → Fields & Relationships{name} → Set Field-Level Security{granted}"
     )
 
 
@@ -119,10 +122,19 @@ def aligned(ids: Sequence[str], answer: Sequence[object]) -> Iterator[Said]:
             yield _said(tied[right])
 
 
+def in_order(count: int, answer: Sequence[object]) -> list[Said]:
+    """Say what the answer to a creation tells of each of `count` rows, by position: new records have no id to tie.
+
+    With more or fewer results than rows nobody knows whose they are; a success that names no record is no answer.
+    """
+    said = [_said(result) for result in answer] if len(answer) == count else [_said(None)] * count
+    return [_said(None) if one.written and not one.record else one for one in said]
+
+
 def _said(result: object) -> Said:
     if isinstance(result, Mapping):
         if result.get("success") is True:
-            return Said(written=True)
+            return Said(written=True, record=_id(result))
         if found := tuple(troubles(result.get("errors"))):
             return Said(written=False, troubles=found)
     return Said(written=False, troubles=(NO_ANSWER,))

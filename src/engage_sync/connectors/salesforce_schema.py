@@ -11,7 +11,9 @@ from engage_sync.connectors.base import Field, Guide, Lack, Memory, Schema
 from engage_sync.connectors.replies import text
 from engage_sync.connectors.salesforce_errors import AccessRefused, CallRefused
 from engage_sync.connectors.salesforce_fields import Shape, describe_object
+from engage_sync.connectors.salesforce_find import every
 from engage_sync.connectors.salesforce_http import API, Rows, Transport
+from engage_sync.connectors.salesforce_rows import TASK
 from engage_sync.errors import EngageError, LoginFailed, Misbehaved, Transient
 
 PERMISSION_SET, PERMISSION_SET_LABEL = "Engage_Sync", "Engage Sync"
@@ -44,6 +46,13 @@ GUIDE = Guide(
     makes=r"[A-Za-z](?:_?[A-Za-z0-9])*__c",
 )
 """Where an admin clicks. Only custom fields can be made by `provision`, and none of a package."""
+
+TASK_FIELDS = ("Subject", "Description", "ActivityDate", "WhoId", "WhatId", "OwnerId")
+"""What a task of ours fills in, beside fields that nobody can hide."""
+MAY_CREATE_TASKS = (
+    "tick Access Activities and Edit Tasks under Setup → Permission Sets → a set of the integration user → System"
+    " Permissions"
+)
 
 _SHOWN = 3
 _NONE: frozenset[str] = frozenset()
@@ -90,6 +99,24 @@ def shape_of(http: Transport, name: str) -> Shape | None:
         raise
 
 
+def task_lacks(http: Transport) -> list[Lack]:
+    """Say what the integration user lacks to create tasks: the permission, and access to each field of theirs."""
+    shape = shape_of(http, TASK)
+    if shape is None:
+        return [Lack("the integration user sees no tasks", MAY_CREATE_TASKS, TASK)]
+    lacks = []
+    if not (shape.createable and shape.queryable):
+        lacks.append(Lack("the integration user may not create and read tasks", MAY_CREATE_TASKS, TASK))
+    for name in TASK_FIELDS:
+        place = f"tick Visible for the integration user's profile, and not Read-Only, under {SECURITY_PLACE}"
+        todo = place.replace("{object}", TASK).replace("{field}", name)
+        if name not in shape.fields:
+            lacks.append(Lack(f"the field {TASK}.{name} is hidden from the integration user", todo, TASK))
+        elif shape.createable and not shape.fields[name].writable:
+            lacks.append(Lack(f"the integration user may not edit the field {TASK}.{name}", todo, TASK))
+    return lacks
+
+
 def why_unseen(http: Transport, name: str) -> EngageError:
     """Give the error for an object that cannot be described: the org speaks other versions, or hides the object."""
     lack = _version_lack(_offered(http))
@@ -107,19 +134,13 @@ def custom_fields(http: Transport, objects: Sequence[str]) -> dict[tuple[str, st
     if not objects:
         return {}
     named = ", ".join(f"'{name}'" for name in objects)
-    chosen = (
-        f"SELECT Id, DeveloperName, NamespacePrefix, TableEnumOrId FROM CustomField WHERE TableEnumOrId IN ({named})"
-    )
+    chosen = "SELECT Id, DeveloperName, NamespacePrefix, TableEnumOrId FROM CustomField"
     found: dict[tuple[str, str], str] = {}
-    page = http.query(f"{chosen} ORDER BY Id", tooling=True)
-    while True:
-        for row in page.records:
-            name, own, prefix = text(row.get("DeveloperName")), text(row.get("Id")), text(row.get("NamespacePrefix"))
-            if name and own:
-                found[str(row.get("TableEnumOrId")), f"{prefix}__{name}__c" if prefix else f"{name}__c"] = own
-        if page.done or not page.records:
-            return found
-        page = http.query(f"{chosen} AND Id > '{page.records[-1].get('Id')}' ORDER BY Id", tooling=True)
+    for row in every(http, chosen, f"TableEnumOrId IN ({named})", tooling=True):
+        name, own, prefix = text(row.get("DeveloperName")), text(row.get("Id")), text(row.get("NamespacePrefix"))
+        if name and own:
+            found[str(row.get("TableEnumOrId")), f"{prefix}__{name}__c" if prefix else f"{name}__c"] = own
+    return found
 
 
 def optional(ask: Callable[[], Given], otherwise: Given) -> Given:

@@ -30,6 +30,7 @@ from engage_sync.connectors.base import (
     Page,
     Provisioned,
     Quota,
+    Role,
     Schema,
     Status,
     Turnstile,
@@ -211,9 +212,12 @@ class Throttled(Wrapper):
         inner.turnstile = gate
 
     def push(self, kind: Kind, changes: Sequence[Change]) -> Iterator[Outcome]:
-        """Write any number of changes, giving outcomes as batches end. Raises at the end what stopped the push."""
+        """Write any number of changes, giving outcomes as batches end. Raises at the end what stopped the push.
+
+        Tasks always come in batches: a CRM's bulk way could not tell which of them exist already.
+        """
         size, whole = self.limits.push_batch, self.limits.whole_above
-        if whole is not None and len(changes) > whole:
+        if whole is not None and len(changes) > whole and kind.role is not Role.TASK:
             yield from self.inner.push(kind, changes)
             return
         batches = [changes[start : start + size] for start in range(0, len(changes), size)]
@@ -368,8 +372,7 @@ class Observed(Wrapper):
                 yield outcome
         finally:
             self.outcomes += ends
-            sums = {status.value: count for status, count in ends.items()}
-            self._log.info("pushed", object=kind.object, changes=len(changes), **sums)
+            self._log.info("pushed", object=kind.object, changes=len(changes), **{one.value: ends[one] for one in ends})
 
     def provision(self, fields: Sequence[FieldSpec]) -> list[Provisioned]:
         """Create fields, and log how that ended."""

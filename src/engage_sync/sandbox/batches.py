@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from engage_sync.sandbox.checks import Prepared, Row, claim, prepare, prepare_rows
+from engage_sync.sandbox.checks import Prepared, Row, claim, complete, prepare, prepare_rows
 from engage_sync.sandbox.objects import Desk, by_property
 from engage_sync.sandbox.refusal import Refused, unreadable
 from engage_sync.sandbox.shapes import view, written
 from engage_sync.sandbox.shelf import Record, Shelf
+from engage_sync.sandbox.tying import wished
 from engage_sync.sandbox.values import instant
 from engage_sync.sandbox.wire import Answer, Call, Json, inputs, item, needed, text, texts, values
 
@@ -73,10 +74,13 @@ def create(desk: Desk, call: Call, object_: str) -> Answer:
     with desk.store.lock:
         shelf = desk.store.shelf(object_)
         if not traced:
-            _all_new(shelf, wanted)
+            _all_new(desk, shelf, rows, wanted)
         for row, given in zip(rows, wanted, strict=True):
             try:
+                ends = wished(desk.store, object_, row)
                 record = desk.store.insert(object_, prepare(shelf, None, given), desk.source)
+                for other, number in ends:
+                    desk.store.associate(str(record.id), other, number)
             except Refused as refused:
                 errors.append(item(refused, {"objectWriteTraceId": [text(row, "objectWriteTraceId") or ""]}))
             else:
@@ -143,13 +147,16 @@ def _distinct(keys: Sequence[str]) -> None:
         raise Refused(message, context={"ids": twice})
 
 
-def _all_new(shelf: Shelf, wanted: Sequence[dict[str, str]]) -> None:
+def _all_new(desk: Desk, shelf: Shelf, rows: Sequence[Json], wanted: Sequence[dict[str, str]]) -> None:
     """Check a whole batch of new records, so that a refusal leaves nothing created."""
     prepared = prepare_rows(shelf, [(None, given) for given in wanted])
+    for row, ready in zip(rows, prepared, strict=True):
+        complete(shelf, ready, desk.store.former_owners)
+        wished(desk.store, shelf.type.name, row)
     seen = set()
-    for row in prepared:
+    for ready in prepared:
         for name in shelf.unique_names():
-            value = row.get(name)
+            value = ready.get(name)
             if value is None:
                 continue
             owner = shelf.owner(name, value)

@@ -1,5 +1,5 @@
-"""HubSpot's own objects: contacts and companies with the built-in properties a customer-success project meets. Data
-only; it knows no record and no request."""
+"""HubSpot's own objects: contacts, companies and tasks with the built-in properties a customer-success project meets.
+Data only; it knows no record and no request."""
 
 from __future__ import annotations
 
@@ -63,9 +63,22 @@ hs_object_id|Record ID|number|number|ro
 num_associated_contacts|Number of Associated Contacts|number|number|ro
 """
 
+TASKS = """
+hs_task_subject|Task Title|string|text
+hs_task_body|Notes|string|textarea
+hs_timestamp|Due date|datetime|date
+hubspot_owner_id|Assigned to|string|text
+createdate|Create Date|datetime|date|ro
+hs_lastmodifieddate|Last Modified Date|datetime|date|ro
+hs_object_id|Record ID|number|number|ro
+"""
+TASK_STATES = "NOT_STARTED IN_PROGRESS WAITING COMPLETED DEFERRED"
+TASK_TYPES = "TODO CALL EMAIL"
+TASK_PRIORITIES = "NONE LOW MEDIUM HIGH"
+
 
 def objects() -> dict[str, ObjectType]:
-    """Give fresh definitions of contacts and companies, as a new HubSpot account has them."""
+    """Give fresh definitions of contacts, companies and tasks, as a new HubSpot account has them."""
     contacts = ObjectType(
         name="contacts",
         type_id="0-1",
@@ -104,7 +117,28 @@ def objects() -> dict[str, ObjectType]:
         _enumeration("lifecyclestage", "Lifecycle Stage", "radio", "companyinformation", LIFECYCLE),
     ):
         companies.properties[made.name] = made
-    return {"contacts": contacts, "companies": companies}
+    return {"contacts": contacts, "companies": companies, "tasks": _tasks()}
+
+
+def _tasks() -> ObjectType:
+    tasks = ObjectType(
+        name="tasks",
+        type_id="0-27",
+        singular="TASK",
+        modified="hs_lastmodifieddate",
+        defaults=("createdate", "hs_lastmodifieddate", "hs_object_id"),
+        properties=_read(TASKS, "task"),
+        groups={"task": Group("task", "Task information", 0)},
+        first_id=70001,
+        required=("hs_timestamp",),
+    )
+    for made in (
+        _enumeration("hs_task_status", "Task Status", "select", "task", TASK_STATES),
+        _enumeration("hs_task_type", "Task Type", "select", "task", TASK_TYPES),
+        _enumeration("hs_task_priority", "Priority", "select", "task", TASK_PRIORITIES),
+    ):
+        tasks.properties[made.name] = made
+    return tasks
 
 
 def _read(table: str, group: str) -> dict[str, Property]:

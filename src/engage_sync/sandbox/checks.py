@@ -4,7 +4,7 @@ worded as HubSpot words it. Changes nothing."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from engage_sync.sandbox.properties import Property
 from engage_sync.sandbox.refusal import Detail, Refused
@@ -81,6 +81,20 @@ def claim(shelf: Shelf, record: Record | None, values: Mapping[str, str | None])
             where = f"objectTypeId=ObjectTypeId{{legacyObjectType={shelf.type.singular}}}, propertyName={name}"
             message = f"Cannot set PropertyValueCoordinates{{{where}, value={value}}}. {owner} already has that value."
             raise refuse([_detail("CONFLICTING_UNIQUE_VALUE", message, name)])
+
+
+def complete(shelf: Shelf, values: Mapping[str, str | None], former_owners: Collection[str]) -> None:
+    """Check what only a new record must hold: the required properties, and an owner who still works here.
+
+    Raises Refused (400).
+    """
+    lacking = [name for name in shelf.type.required if values.get(name) is None]
+    if lacking:
+        what = f"Error creating {shelf.type.singular}. Some required properties were not set."
+        raise Refused(what, context={"properties": lacking})
+    owner = values.get("hubspot_owner_id")
+    if owner in former_owners:
+        raise refuse([_detail("INVALID_OWNER_ID", f"Owner {owner} does not exist", "hubspot_owner_id")])
 
 
 def prepare_many(shelf: Shelf, rows: Iterable[Mapping[str, str]]) -> Iterator[tuple[dict[str, str], int, int]]:

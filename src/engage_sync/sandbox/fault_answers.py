@@ -68,7 +68,9 @@ def not_found_rows(call: Call, work: Callable[[Call], Answer]) -> Answer:
         return answer
     message = "Could not get some CONTACT objects, they may be deleted or not exist. Check that ids are valid."
     refused = Refused(message, category="OBJECT_NOT_FOUND")
-    errors = [item(refused, {"ids": [str(row.get("id", "")) for row in rows[::2]]})]
+    key = "id" if all("id" in row for row in rows) else "objectWriteTraceId"
+    context = {"ids" if key == "id" else key: [str(row.get(key, "")) for row in rows[::2]]}
+    errors = [item(refused, context)]
     return replace(answer, status=207, body={**answer.body, "numErrors": 1, "errors": errors})
 
 

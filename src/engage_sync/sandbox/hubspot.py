@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from engage_sync.sandbox import batches, definitions, objects
+from engage_sync.sandbox import associations, batches, definitions, objects
 from engage_sync.sandbox.access import Access, Grant, require
 from engage_sync.sandbox.limits import Meter
 from engage_sync.sandbox.objects import Desk
@@ -23,7 +23,14 @@ READ, SEARCH, WRITE, LOGIN = "read", "search", "write", "login"
 
 _INFO = ["oauth", "v2", "private-apps", "get", "access-token-info"]
 _VERSION = re.compile(r"v\d|\d{4}-\d{2}")
-_NAMES = {"contact": "contacts", "0-1": "contacts", "company": "companies", "0-2": "companies"}
+_NAMES = {
+    "contact": "contacts",
+    "0-1": "contacts",
+    "company": "companies",
+    "0-2": "companies",
+    "task": "tasks",
+    "0-27": "tasks",
+}
 
 _BATCHES: Mapping[str, tuple[Route, str]] = {
     "read": (batches.read, READ),
@@ -41,6 +48,10 @@ _PROPERTY_BATCHES: Mapping[str, tuple[Route, str]] = {
     "read": (definitions.batch_read, READ),
     "create": (definitions.batch_create, WRITE),
     "archive": (definitions.batch_archive, WRITE),
+}
+_ASSOCIATION_BATCHES: Mapping[str, tuple[Route, str]] = {
+    "read": (associations.read, READ),
+    "create": (associations.create, WRITE),
 }
 _GROUPS: Mapping[str, Route] = {"GET": definitions.groups, "POST": definitions.create_group}
 _GROUP: Mapping[str, Route] = {
@@ -143,16 +154,30 @@ class HubSpot:
     def _crm(self, call: Call, area: str, version: str, rest: list[str]) -> Target:
         if area == "owners":
             return Target(READ, _by_method(call, {"GET": _no_owners}))
-        if area not in ("objects", "properties") or not rest:
+        if area not in ("objects", "properties", "associations") or not rest:
             raise _no_path(call)
-        object_ = self.store.type(_NAMES.get(rest[0], rest[0])).name
+        object_ = self._name(rest[0])
+        if area == "associations":
+            return self._associations(call, object_, version, rest[1:])
         find = _object_target if area == "objects" else _property_target
         route, kind, arguments = find(call, rest[1:])
         right = "write" if kind == WRITE else "read"
         scopes = [f"crm.schemas.{object_}.{right}"] if area == "properties" else []
         if area == "objects" or right == "read":
-            scopes.append(f"crm.objects.{object_}.{right}")
+            scopes += _scopes(object_, right)
         return Target(kind, route, (object_, *arguments), tuple(scopes), version)
+
+    def _associations(self, call: Call, from_: str, version: str, rest: list[str]) -> Target:
+        match rest:
+            case [to, "batch", verb] if verb in _ASSOCIATION_BATCHES:
+                route, kind = _ASSOCIATION_BATCHES[verb]
+                route = _by_method(call, {"POST": route})
+                scopes = _scopes(from_, "write" if kind == WRITE else "read")
+                return Target(kind, route, (from_, self._name(to)), tuple(scopes), version)
+        raise _no_path(call)
+
+    def _name(self, object_: str) -> str:
+        return self.store.type(_NAMES.get(object_, object_)).name
 
     def _details(self, _desk: Desk, _call: Call) -> Answer:
         offset = datetime.now(UTC).astimezone(self.meter.zone).utcoffset()
@@ -211,6 +236,11 @@ def _property_target(call: Call, rest: list[str]) -> tuple[Route, str, tuple[str
         case [name]:
             return _by_method(call, _PROPERTY), kind, (name,)
     raise _no_path(call)
+
+
+def _scopes(object_: str, right: str) -> list[str]:
+    """Give the scopes of which one lets records of an object be read or written; contacts' ones are good for tasks."""
+    return [f"crm.objects.{name}.{right}" for name in (["contacts", "tasks"] if object_ == "tasks" else [object_])]
 
 
 def _is_token(parts: list[str]) -> bool:

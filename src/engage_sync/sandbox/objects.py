@@ -15,6 +15,7 @@ from engage_sync.sandbox.search import search
 from engage_sync.sandbox.shapes import View, view, written
 from engage_sync.sandbox.shelf import Record, Shelf
 from engage_sync.sandbox.store import Store
+from engage_sync.sandbox.tying import wished
 from engage_sync.sandbox.wire import ORIGIN, Answer, Call, Json, needed, texts, values
 
 
@@ -75,11 +76,15 @@ def one(desk: Desk, call: Call, object_: str, number: str) -> Answer:
 
 
 def create(desk: Desk, call: Call, object_: str) -> Answer:
-    """POST one new record."""
-    wanted = values(call.json())
+    """POST one new record, a task perhaps with what it is about."""
+    body = call.json()
+    wanted = values(body)
     with desk.store.lock:
         shelf = desk.store.shelf(object_)
+        ends = wished(desk.store, object_, body)
         record = desk.store.insert(object_, prepare(shelf, None, wanted), desk.source)
+        for other, end in ends:
+            desk.store.associate(str(record.id), other, end)
         return Answer(201, written(shelf.type, desk.portal, wanted).show(record))
 
 

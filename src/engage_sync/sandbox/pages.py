@@ -1,18 +1,16 @@
 """A page that shows the records as a customer-success manager sees them in the CRM: the person or company, the card
-with our fields, and who changed what. Read-only, works without JavaScript, escapes every value."""
+with our fields, their tasks, and who changed what. Read-only, works without JavaScript, escapes every value."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
-from jinja2 import Environment, PackageLoader
-
+from engage_sync.sandbox.browser_pages import BrowserPages, Hit, Line, Shown, Todo
 from engage_sync.sandbox.properties import ObjectType, Property
 from engage_sync.sandbox.refusal import Refused
 from engage_sync.sandbox.shelf import Edit, Record
-from engage_sync.sandbox.store import Store
+from engage_sync.sandbox.store import Snapshot, Store
 from engage_sync.sandbox.values import instant
 from engage_sync.sandbox.wire import Answer, Call
 
@@ -26,57 +24,21 @@ _ABOUT = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A value ready for the page: `kind` is text, link, chips or empty; `parts` its texts."""
-
-    label: str
-    kind: str
-    parts: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One entry of the history: when, who, which field, from what to what."""
-
-    at: str
-    who: str
-    field: str
-    before: str | None
-    after: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One row of a list: where it leads, its title, a second line, and the values of our card."""
-
-    path: str
-    title: str
-    note: str
-    chips: tuple[str, ...]
-
-
-class Pages:
+class Pages(BrowserPages):
     """The pages over one store."""
 
     def __init__(self, store: Store) -> None:
+        super().__init__()
         self._store = store
-        self._templates = Environment(
-            loader=PackageLoader("engage_sync.sandbox"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-        )
 
-    def answer(self, request: Call) -> Answer:
-        """Answer one page: `/`, `/contacts/{id}`, `/companies/{id}`; anything else is a page that says so."""
-        parts = request.segments()
-        if request.method != "GET":
-            return self._page("missing.html", 405, what=f"{request.method} is not for pages")
-        if not parts:
-            return self._home((request.one("q") or "").strip())
+    def inner(self, request: Call, parts: Sequence[str]) -> Answer:
+        """Answer `/contacts/{id}` and `/companies/{id}`."""
         if len(parts) == 2 and parts[0] in _OBJECTS:
             return self._record(parts[0], parts[1])
-        return self._page("missing.html", 404, what=f"There is no page at {request.path}")
+        return self.missing(f"There is no page at {request.path}")
 
-    def _home(self, query: str) -> Answer:
+    def home(self, query: str) -> Answer:
+        """Show people and companies."""
         lists = []
         with self._store.lock:
             for object_, title in _OBJECTS.items():
@@ -85,7 +47,7 @@ class Pages:
                 found = [r for r in records if _mentions(r, query.lower())] if query else records
                 hits = [_hit(type_, record) for record in found[:ROWS]]
                 lists.append({"title": title, "hits": hits, "found": len(found), "all": len(records)})
-        return self._page("home.html", 200, lists=lists, query=query)
+        return self.page("home.html", 200, lists=lists, query=query)
 
     def _record(self, object_: str, number: str) -> Answer:
         with self._store.lock:
@@ -93,13 +55,14 @@ class Pages:
             try:
                 found = self._store.need(object_, number, archived=None)
             except Refused:
-                return self._page("missing.html", 404, what=f"There is no record {number} in {_OBJECTS[object_]}")
+                return self.missing(f"There is no record {number} in {_OBJECTS[object_]}")
             record = found.copy()
             firm = self._store.employer(str(record.id)) if object_ == "contacts" else None
             company = self._store.get("companies", firm) if firm else None
             people = self._people(str(record.id)) if object_ == "companies" else ()
+            todos = [_todo(task) for task in self._store.tasks(object_, str(record.id))]
             managed = [p for p in type_.properties.values() if p.group == GROUP and not p.archived]
-        return self._page(
+        return self.page(
             "record.html",
             200,
             object=_OBJECTS[object_],
@@ -121,6 +84,7 @@ class Pages:
             further=record.values.get("hs_additional_emails", "").replace(";", ", "),
             company=None if company is None else (f"/companies/{company.id}", _title(company.values)),
             people=people,
+            todos=todos,
             lines=_lines(type_, record),
         )
 
@@ -129,9 +93,16 @@ class Pages:
         people = self._store.employees(company)[:ROWS]
         return [_hit(type_, self._store.need("contacts", person)) for person in people]
 
-    def _page(self, template: str, status: int, **values: object) -> Answer:
-        page = self._templates.get_template(template).render(**values)
-        return Answer(status, page.encode(errors="replace"), kind="text/html; charset=utf-8")
+
+def _todo(task: Snapshot) -> Todo:
+    values = task.values
+    return Todo(
+        subject=values.get("hs_task_subject") or f"Task {task.id}",
+        body=values.get("hs_task_body", ""),
+        due=_when(values["hs_timestamp"]),
+        owner=values.get("hubspot_owner_id", ""),
+        state=values.get("hs_task_status", "").replace("_", " ").capitalize(),
+    )
 
 
 def _mentions(record: Record, query: str) -> bool:

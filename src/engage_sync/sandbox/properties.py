@@ -84,6 +84,8 @@ class ObjectType:
     properties: dict[str, Property] = field(default_factory=dict)
     groups: dict[str, Group] = field(default_factory=dict)
     first_id: int = 1
+    required: tuple[str, ...] = ()
+    """The properties without which no record can be created."""
 
     @property
     def system(self) -> tuple[str, ...]:

@@ -1,17 +1,22 @@
-"""The objects of a new Salesforce org, as far as a sync of people and accounts meets them: Contact, Account, Lead, and
-of the setup User, Organization, PermissionSet, FieldPermissions, PermissionSetAssignment. Definitions only."""
+"""The objects of a new Salesforce org, as far as a sync of people and accounts meets them: Contact, Account, Lead,
+Task, and of the setup User, Group, Organization, PermissionSet, FieldPermissions, PermissionSetAssignment. Definitions
+only."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from engage_sync.sandbox.salesforce_fields import FieldDef, ObjectDef, Values, choices, text
+from engage_sync.sandbox.salesforce_fields import Choice, FieldDef, ObjectDef, Values, choices, text
 
 LEAD_SOURCES = ("Web", "Phone Inquiry", "Partner Referral", "Purchased List", "Other")
 INDUSTRIES = ("Agriculture", "Banking", "Consulting", "Education", "Energy", "Healthcare", "Retail", "Technology")
 SALUTATIONS = ("Mr.", "Ms.", "Mrs.", "Dr.", "Prof.", "Mx.")
 RATINGS = ("Hot", "Warm", "Cold")
 ACCOUNT_TYPES = ("Prospect", "Customer - Direct", "Customer - Channel", "Partner", "Other")
+TASK_STATES = ("Not Started", "In Progress", "Completed", "Waiting on someone else", "Deferred")
+TASK_SUBJECTS = ("Call", "Email", "Send Letter", "Send Quote", "Other")
+PRIORITIES = ("High", "Normal", "Low")
 LEAD_STATES = ("Open - Not Contacted", "Working - Contacted", "Closed - Converted", "Closed - Not Converted")
 
 
@@ -21,9 +26,10 @@ def objects() -> dict[str, ObjectDef]:
         ObjectDef("Contact", "Contact", "Contacts", "003", _named(_contact())),
         ObjectDef("Account", "Account", "Accounts", "001", _named(_account())),
         ObjectDef("Lead", "Lead", "Leads", "00Q", _named(_lead())),
+        ObjectDef("Task", "Task", "Tasks", "00T", _named(_task()), name_field="Subject"),
         *_setup(),
     )
-    for one in known[:3]:
+    for one in known[:4]:
         shown = [name for name, held in one.fields.items() if not held.read_only and name != "OwnerId"]
         one.layouts[f"{one.label} Layout"] = shown
     return {one.name: one for one in known}
@@ -38,16 +44,16 @@ def _kept(name: str, label: str, kind: str, **more: object) -> FieldDef:
     return FieldDef(name, label, kind, read_only=True, **more)  # type: ignore[arg-type]  # the names are FieldDef's own
 
 
-def _system(*, merges: bool = True, owner: bool = True) -> list[FieldDef]:
+def _system(*, merges: bool = True, owners: tuple[str, ...] = ("User",)) -> list[FieldDef]:
     fields = [
         _kept("Id", "Record ID", "id", length=18, required=True, defaulted=True),
         _kept("IsDeleted", "Deleted", "boolean", required=True, defaulted=True),
     ]
     if merges:
         fields.append(_kept("MasterRecordId", "Master Record ID", "reference", length=18, relation="MasterRecord"))
-    if owner:
+    if owners:
         fields.append(
-            FieldDef("OwnerId", "Owner ID", "reference", 18, refers_to=("User",), relation="Owner", defaulted=True)
+            FieldDef("OwnerId", "Owner ID", "reference", 18, refers_to=owners, relation="Owner", defaulted=True)
         )
     user: dict[str, Any] = {"length": 18, "required": True, "refers_to": ("User",)}
     return [
@@ -140,7 +146,7 @@ def _account() -> list[FieldDef]:
 
 def _lead() -> list[FieldDef]:
     return [
-        *_system(),
+        *_system(owners=("User", "Group")),
         *_person(),
         text("Title", "Title", 128),
         text("Company", "Company", 255, required=True),
@@ -161,6 +167,37 @@ def _lead() -> list[FieldDef]:
     ]
 
 
+def _task() -> list[FieldDef]:
+    def closed(values: Values) -> object:
+        return values.get("Status") == "Completed"
+
+    given: dict[str, Any] = {"required": True, "defaulted": True}
+    return [
+        *_system(merges=False),
+        FieldDef("WhoId", "Name ID", "reference", 18, refers_to=("Contact", "Lead"), relation="Who"),
+        FieldDef("WhatId", "Related To ID", "reference", 18, refers_to=("Account",), relation="What"),
+        FieldDef("Subject", "Subject", "combobox", 255, choices=choices(TASK_SUBJECTS)),
+        FieldDef("ActivityDate", "Due Date Only", "date"),
+        FieldDef("Status", "Status", "picklist", 255, choices=_usual(TASK_STATES, "Not Started"), **given),
+        FieldDef("Priority", "Priority", "picklist", 255, choices=_usual(PRIORITIES, "Normal"), **given),
+        FieldDef("Description", "Description", "textarea", 32_000),
+        FieldDef("IsClosed", "Closed", "boolean", read_only=True, formula=closed),
+    ]
+
+
+def _usual(values: tuple[str, ...], usual: str) -> tuple[Choice, ...]:
+    """Define the values of a picklist, of which one is taken where none is given."""
+    return tuple(replace(one, default=one.value == usual) for one in choices(values))
+
+
+def founders(username: str, name: str) -> tuple[dict[str, object], dict[str, object]]:
+    """Give the values of the integration user and of the organization itself."""
+    user: dict[str, object] = {"Username": username, "Name": name, "LastName": name, "Email": username}
+    user |= {"IsActive": True, "UserType": "Standard", "TimeZoneSidKey": "Europe/Berlin"}
+    org: dict[str, object] = {"Name": "Acme", "IsSandbox": False, "OrganizationType": "Enterprise Edition"}
+    return user, {**org, "InstanceName": "EU99", "TimeZoneSidKey": "Europe/Berlin"}
+
+
 def _setup() -> list[ObjectDef]:
     return [
         ObjectDef(
@@ -175,7 +212,7 @@ _Setup = tuple[str, str, str, list[FieldDef]]
 
 def _kept_of_setup(*names: str) -> list[FieldDef]:
     """Give what the org keeps of a setup record: all, or the fields named; setup records have no recycle bin."""
-    plain = [one for one in _system(merges=False, owner=False) if one.name != "IsDeleted"]
+    plain = [one for one in _system(merges=False, owners=()) if one.name != "IsDeleted"]
     return [one for one in plain if not names or one.name in names]
 
 
@@ -200,7 +237,17 @@ def _org() -> list[_Setup]:
         text("NamespacePrefix", "Namespace Prefix", 15),
         text("TimeZoneSidKey", "Time Zone", 40),
     ]
-    return [("User", "User", "005", user), ("Organization", "Organization", "00D", organization)]
+    group = [
+        *_kept_of_setup(),
+        text("Name", "Name", 40, required=True),
+        text("DeveloperName", "Developer Name", 80),
+        text("Type", "Type", 40),
+    ]
+    return [
+        ("User", "User", "005", user),
+        ("Group", "Group", "00G", group),
+        ("Organization", "Organization", "00D", organization),
+    ]
 
 
 def _permissions() -> list[_Setup]:

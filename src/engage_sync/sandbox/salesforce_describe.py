@@ -125,7 +125,7 @@ def _head(org: Org, type_: ObjectDef) -> Json:
         "replicateable": not type_.setup,
         "searchable": not type_.setup,
         "layoutable": not type_.setup,
-        "mergeable": not type_.setup,
+        "mergeable": "MasterRecordId" in type_.fields,
         "undeletable": not type_.setup,
         "triggerable": not type_.setup,
     }

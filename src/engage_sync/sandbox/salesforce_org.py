@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -92,6 +91,8 @@ class Org:
     cursors: dict[str, Cursor] = field(default_factory=dict)
     jobs: dict[str, object] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    """Set when the server ends, so that nothing goes on waiting."""
     minted: dict[str, int] = field(default_factory=dict)
 
     def mint(self, prefix: str) -> str:
@@ -125,7 +126,7 @@ class Org:
             taken = {parent for parent in parents if self.held[parent]}
             self.held.update(parents)
         try:
-            time.sleep(self.lock_hold)
+            self.stopping.wait(self.lock_hold)
             yield taken
         finally:
             with self.lock:

@@ -1,13 +1,11 @@
 """A page that shows Salesforce records as a customer-success manager sees them there: the person or account, the card
-with our fields, who changed what. Read-only, works without JavaScript, escapes every value."""
+with our fields, the tasks, who changed what. Read-only, works without JavaScript, escapes every value."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from jinja2 import Environment, PackageLoader
-
-from engage_sync.sandbox.pages import Hit, Line, Shown
+from engage_sync.sandbox.browser_pages import BrowserPages, Hit, Line, Shown, Todo
 from engage_sync.sandbox.salesforce_fields import FieldDef
 from engage_sync.sandbox.salesforce_ids import normal
 from engage_sync.sandbox.salesforce_shelf import Record
@@ -27,29 +25,20 @@ _ABOUT = {
 }
 
 
-class SalesforcePages:
+class SalesforcePages(BrowserPages):
     """The pages over one store."""
 
     def __init__(self, store: SalesforceStore) -> None:
+        super().__init__()
         self._store = store
-        self._templates = Environment(
-            loader=PackageLoader("engage_sync.sandbox"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-        )
 
-    def answer(self, request: Call) -> Answer:
-        """Answer one page: `/`, `/Contact/{id}`, `/Account/{id}`, `/Lead/{id}` (or `/{id}`); else one that says so."""
-        parts = request.segments()
-        if request.method != "GET":
-            return self._page("missing.html", 405, what=f"{request.method} is not for pages")
-        if not parts:
-            return self._home((request.one("q") or "").strip())
-        if parts[:2] == ["lightning", "r"] and parts[-1:] == ["view"]:
+    def inner(self, request: Call, parts: Sequence[str]) -> Answer:
+        """Answer `/Contact/{id}`, `/Account/{id}`, `/Lead/{id}` (or `/{id}`)."""
+        if list(parts[:2]) == ["lightning", "r"] and parts[-1] == "view":
             parts = parts[2:-1]
         with self._store.lock:
-            record = self._find(parts[-1])
-            if record is None or len(parts) > 2:
-                return self._page("missing.html", 404, what=f"There is no page at {request.path}")
-            return self._record(*record)
+            record = self._find(parts[-1]) if len(parts) in (1, 2) else None
+            return self.missing(f"There is no page at {request.path}") if record is None else self._record(*record)
 
     def _find(self, number: str) -> tuple[str, Record] | None:
         known = normal(number)
@@ -59,7 +48,8 @@ class SalesforcePages:
                 return name, record
         return None
 
-    def _home(self, query: str) -> Answer:
+    def home(self, query: str) -> Answer:
+        """Show contacts, accounts and leads."""
         lists = []
         with self._store.lock:
             for name, title in _OBJECTS.items():
@@ -67,7 +57,7 @@ class SalesforcePages:
                 found = [r for r in records if _mentions(r, query.lower())] if query else records
                 hits = [self._hit(name, record) for record in found[:ROWS]]
                 lists.append({"title": title, "hits": hits, "found": len(found), "all": len(records)})
-        return self._page("home.html", 200, lists=lists, query=query)
+        return self.page("home.html", 200, lists=lists, query=query)
 
     def _record(self, name: str, record: Record) -> Answer:
         fields = self._store.type(name).fields
@@ -75,7 +65,7 @@ class SalesforcePages:
         firm = self._store.shelf("Account").records.get(str(values.get("AccountId")))
         ours = [field for field in fields.values() if field.name.lower().startswith(OURS)]
         merged = [r.id for r in self._store.shelf(name).records.values() if r.master == record.id]
-        return self._page(
+        return self.page(
             "record.html",
             200,
             object="Companies" if name == "Account" else _OBJECTS[name],
@@ -91,12 +81,26 @@ class SalesforcePages:
             further="",
             company=None if firm is None else (f"/Account/{firm.id}", _title(firm)),
             people=self._people(record.id) if name == "Account" else (),
+            todos=[self._todo(task) for task in self._store.tasks(name, record.id)],
             lines=self._lines(name, record),
         )
 
     def _people(self, account: str) -> Sequence[Hit]:
         staff = [r for r in self._store.shelf("Contact").live() if r.values.get("AccountId") == account]
         return [self._hit("Contact", record) for record in staff[:ROWS]]
+
+    def _todo(self, task: Mapping[str, str | None]) -> Todo:
+        return Todo(
+            subject=task["Subject"] or "Task without a subject",
+            body=task["Description"] or "",
+            due=task["ActivityDate"] or "on no day",
+            owner=self._who(str(task["OwnerId"])),
+            state=task["Status"] or "",
+        )
+
+    def _who(self, user: str) -> str:
+        found = self._store.shelf("User").records.get(user)
+        return user if found is None else str(found.values["Name"])
 
     def _hit(self, name: str, record: Record) -> Hit:
         chips: list[str] = []
@@ -126,13 +130,7 @@ class SalesforcePages:
             label = edit.field if field is None else field.label
             shown = [None if field is None or one is None else _plain(field, one) for one in (before, after)]
             told.append(Line(_when(edit.at), edit.by, label, shown[0], shown[1]))
-        creator = self._store.shelf("User").records.get(record.creator)
-        who = str(creator.values["Name"]) if creator is not None else record.creator
-        return [*told, Line(_when(record.created), who, "Record created", None, None)]
-
-    def _page(self, template: str, status: int, **values: object) -> Answer:
-        page = self._templates.get_template(template).render(**values)
-        return Answer(status, page.encode(errors="replace"), kind="text/html; charset=utf-8")
+        return [*told, Line(_when(record.created), self._who(record.creator), "Record created", None, None)]
 
 
 def _title(record: Record) -> str:

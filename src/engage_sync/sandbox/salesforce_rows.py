@@ -13,7 +13,6 @@ from engage_sync.sandbox.salesforce_values import BadValue, python_reader, secon
 
 SYSTEM = {"CreatedDate": "created", "LastModifiedDate": "modified", "SystemModstamp": "stamp"}
 """Instants that an import may set, and where a record keeps them."""
-LEAD_STATUS = "Open - Not Contacted"
 
 
 class Rows:
@@ -21,6 +20,7 @@ class Rows:
 
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
+        self._usual = defaults(shelf.type)
         self._readers: dict[str, tuple[FieldDef, Callable[[object], object]]] = {}
 
     def changes(self, row: Mapping[str, object], record: Record | None) -> dict[str, object]:
@@ -42,9 +42,8 @@ class Rows:
         system = {SYSTEM[name]: seconds(at) for name, at in row.items() if name in SYSTEM and isinstance(at, datetime)}
         if system:
             row = {name: raw for name, raw in row.items() if name not in SYSTEM}
-        values = {name: value for name, value in self.changes(row, None).items() if value is not None}
-        if self._shelf.type.name == "Lead":
-            values.setdefault("Status", LEAD_STATUS)
+        given = self.changes(row, None)
+        values = {**self._usual, **{name: value for name, value in given.items() if value is not None}}
         without = [name for name in self._required() if name not in values]
         if without:
             raise lacking(*without)
@@ -71,6 +70,15 @@ def no_twin(shelf: Shelf, values: Mapping[str, object], record: Record | None) -
         if owner is not None and (record is None or owner != record.id):
             message = f"duplicate value found: {name} duplicates value on record with id: {owner[:15]}"
             raise refuse("DUPLICATE_VALUE", message, name)
+
+
+def defaults(type_: ObjectDef) -> dict[str, object]:
+    """Give what stands in the picklists that somebody leaves out: the value marked so, else the first."""
+    return {
+        f.name: next((c.value for c in f.choices if c.default), f.choices[0].value)
+        for f in type_.fields.values()
+        if f.defaulted and f.type == "picklist" and f.choices
+    }
 
 
 def required(type_: ObjectDef) -> list[FieldDef]:

@@ -98,6 +98,7 @@ class SalesforceSandbox(StandIn):
             locator_life=options.locator_life,
             lock_hold=options.lock_hold,
             concurrent=options.concurrent,
+            stopping=self.stopping,
             dice=random.Random(options.shuffle_seed) if options.shuffle else None,  # noqa: S311  (repeatable on purpose)
         )
         self.salesforce = Salesforce(self.org)

@@ -1,12 +1,12 @@
-"""The records of one pretend Salesforce org, without HTTP: create, edit, delete, undelete, purge, merge, convert, and
-who changed what; its fields, their visibility and its validation rules. Thread-safe. Every write moves SystemModstamp,
-whole seconds, whoever made it. It knows no request and no wire form."""
+"""The records of one pretend Salesforce org, without HTTP: create, edit, delete, undelete, purge, merge, convert, who
+changed what, and the tasks about a record; its fields, their visibility and its validation rules. Thread-safe. Every
+write moves SystemModstamp, whole seconds, whoever made it. It knows no request and no wire form."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 from engage_sync.sandbox import salesforce_catalog
 from engage_sync.sandbox.salesforce_access import Access
@@ -15,7 +15,8 @@ from engage_sync.sandbox.salesforce_ids import mint, normal
 from engage_sync.sandbox.salesforce_refusal import refuse
 from engage_sync.sandbox.salesforce_rows import Rows, no_twin
 from engage_sync.sandbox.salesforce_shelf import Edit, Record, Shelf, getter, key
-from engage_sync.sandbox.salesforce_values import canonical, moment, seconds
+from engage_sync.sandbox.salesforce_tasks import hanging
+from engage_sync.sandbox.salesforce_values import canonical, moment, python_value, seconds
 
 PERSON = "Dana Weber"
 """Who edits when a test does not say."""
@@ -99,7 +100,7 @@ class SalesforceStore:
         with self.lock:
             found = self.need(object_, record, deleted=deleted)
             fields = self.type(object_).fields
-            return {name: _python(fields[name], get(found)) for name, get in self.getters(object_).items()}
+            return {name: python_value(fields[name], get(found)) for name, get in self.getters(object_).items()}
 
     def text(self, object_: str, record: str, fields: Iterable[str] | None = None) -> dict[str, str | None]:
         """Give fields of a live record (all, or those named) as the connector seam writes them; None is empty."""
@@ -128,6 +129,12 @@ class SalesforceStore:
         """Give a record's SystemModstamp."""
         with self.lock:
             return moment(self.need(object_, record, deleted=None).stamp)
+
+    def tasks(self, object_: str, record: str) -> list[dict[str, str | None]]:
+        """Give the live tasks about a record, oldest first, as the connector seam writes their fields."""
+        with self.lock:
+            found = hanging(self.shelf("Task"), self.need(object_, record, deleted=None).id)
+            return [self.text("Task", task.id) for task, _ in found]
 
     # -- what people do
 
@@ -176,7 +183,7 @@ class SalesforceStore:
                 self.shelf(object_).restamp(self.need(object_, number, deleted=None), now)
 
     def delete(self, object_: str, record: str) -> None:
-        """Put a live record into the recycle bin; an account takes its contacts with it."""
+        """Put a live record into the recycle bin; an account takes its contacts with it, and each its tasks."""
         with self.lock:
             self.bin(object_, self.need(object_, record))
 
@@ -193,6 +200,7 @@ class SalesforceStore:
         """Remove a record for good, live or deleted: only the list of deletions names it from now on."""
         with self.lock:
             shelf, removed = self.shelf(object_), self.need(object_, record, deleted=None)
+            self._drop_tasks(removed.id)
             shelf.remove(removed)
             shelf.purged[removed.id] = self.now()
 
@@ -211,6 +219,7 @@ class SalesforceStore:
             if object_ == "Account":
                 for contact in self._staff(second.id):
                     self.apply(self.shelf("Contact"), contact, {"AccountId": first.id}, by, now)
+            self._move_tasks(second.id, first.id, by)
             return first.id
 
     def convert(self, lead: str, *, account: str | None = None, by: str = PERSON) -> tuple[str, str]:
@@ -228,6 +237,7 @@ class SalesforceStore:
             became = {"IsConverted": True, "ConvertedAccountId": firm, "ConvertedContactId": contact}
             became |= {"ConvertedDate": moment(self.now()).date().isoformat(), "Status": "Closed - Converted"}
             self.apply(self.shelf("Lead"), found, became, by, self.now())
+            self._move_tasks(found.id, contact, by)
             return contact, firm
 
     # -- what admins do
@@ -362,6 +372,8 @@ class SalesforceStore:
         shelf.release(record)
         record.deleted = True
         shelf.restamp(record, now)
+        if object_ != "Task":
+            self._drop_tasks(record.id)
         if object_ == "Account":
             for contact in self._staff(record.id):
                 self.bin("Contact", contact)
@@ -370,19 +382,18 @@ class SalesforceStore:
 
     def _found(self, username: str) -> None:
         """Set the org up: itself and its integration user."""
-        values: dict[str, object] = {"Username": username, "Name": INTEGRATION, "LastName": INTEGRATION}
-        values |= {"Email": username, "IsActive": True, "UserType": "Standard", "TimeZoneSidKey": "Europe/Berlin"}
-        self.shelf("User").add(Record(self.user_id, values, self.now(), self.user_id))
+        user, org = salesforce_catalog.founders(username, INTEGRATION)
+        self.shelf("User").add(Record(self.user_id, user, self.now(), self.user_id))
         self._users[INTEGRATION] = self.user_id
-        org: dict[str, object] = {"Name": "Acme", "IsSandbox": False, "OrganizationType": "Enterprise Edition"}
-        org |= {"InstanceName": "EU99", "TimeZoneSidKey": "Europe/Berlin"}
         self.shelf("Organization").add(Record(self.org_id, org, self.now(), self.user_id))
+
+    def _move_tasks(self, lost: str, survivor: str, by: str) -> None:
+        for task, field in hanging(self.shelf("Task"), lost):
+            self.apply(self.shelf("Task"), task, {field: survivor}, by, self.now())
+
+    def _drop_tasks(self, record: str) -> None:
+        for task, _ in hanging(self.shelf("Task"), record):
+            self.bin("Task", task)
 
     def _staff(self, account: str) -> list[Record]:
         return [r for r in self.shelf("Contact").live() if r.values.get("AccountId") == account]
-
-
-def _python(field: FieldDef, value: object) -> object:
-    if field.type == "datetime" and isinstance(value, int):
-        return moment(value)
-    return date.fromisoformat(value) if field.type == "date" and isinstance(value, str) else value

@@ -122,6 +122,13 @@ def canonical(field: FieldDef, value: object) -> str | None:
     return figure(value) if isinstance(value, int | float) else str(value)
 
 
+def python_value(field: FieldDef, value: object) -> object:
+    """Give a stored value as Python has it: aware datetimes, dates, None for empty."""
+    if field.type == "datetime" and isinstance(value, int):
+        return moment(value)
+    return date.fromisoformat(value) if field.type == "date" and isinstance(value, str) else value
+
+
 def figure(value: float) -> str:
     """Write a number with as many digits as it needs."""
     text = format(Decimal(repr(value)), "f")

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from engage_sync.sandbox.salesforce_fields import FieldDef
 from engage_sync.sandbox.salesforce_ids import normal
 from engage_sync.sandbox.salesforce_refusal import RowError, RowRefused, missing, refuse
-from engage_sync.sandbox.salesforce_rows import lacking, no_twin, required
+from engage_sync.sandbox.salesforce_rows import defaults, lacking, no_twin, required
 from engage_sync.sandbox.salesforce_setup_rules import check_setup
 from engage_sync.sandbox.salesforce_shelf import Record, Shelf, key
 from engage_sync.sandbox.salesforce_store import INTEGRATION, SalesforceStore
+from engage_sync.sandbox.salesforce_tasks import ABOUT, check_task
 from engage_sync.sandbox.salesforce_values import BadValue, cell_reader, json_reader
 
 NULL = "#N/A"
@@ -79,7 +80,7 @@ class Writer:
         self._may()
         typed = self._read(given, create=False)
         record = self.find(number)
-        self._check_lock(record)
+        self._check_lock(record.id, record.values.get("AccountId"))
         if record.values.get("IsConverted"):
             raise refuse("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead")
         self._check(typed, record)
@@ -90,12 +91,15 @@ class Writer:
         return record
 
     def insert(self, given: Iterable[tuple[str, object]]) -> Record:
-        """Create a record. Raises RowRefused."""
+        """Create a record; a task locks what it is about. Raises RowRefused."""
+        if not self.shelf.type.setup and not self.store.access.may(self.entity)[1]:
+            label = self.shelf.type.label
+            raise refuse("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", f"entity type cannot be inserted: {label}")
         self._may()
         typed = {name: value for name, value in self._read(given, create=True).items() if value is not None}
-        for one in self.shelf.type.fields.values():
-            if one.defaulted and one.type == "picklist" and one.choices and one.name not in typed:
-                typed[one.name] = next((c.value for c in one.choices if c.default), one.choices[0].value)
+        typed = {**defaults(self.shelf.type), **typed}
+        if self.entity == "Task":
+            self._check_lock(*(typed.get(name) for name in ABOUT))
         without = [one.name for one in required(self.shelf.type) if one.name not in typed]
         if without:
             raise lacking(*without)
@@ -134,7 +138,7 @@ class Writer:
         """Put a record into the recycle bin. Raises RowRefused."""
         self._may()
         record = self.find(number)
-        self._check_lock(record)
+        self._check_lock(record.id, record.values.get("AccountId"))
         self.store.bin(self.entity, record)
         return record
 
@@ -177,11 +181,9 @@ class Writer:
         except BadValue as error:
             raise refuse(error.code, str(error), one.name) from error
 
-    def _check_lock(self, record: Record) -> None:
-        if not self.store.locked:
-            return
-        parent = record.values.get("AccountId")
-        for number in (record.id, parent):
+    def _check_lock(self, *numbers: object) -> None:
+        """Refuse while one of the records is locked. Raises RowRefused."""
+        for number in numbers if self.store.locked else ():
             if isinstance(number, str) and number in self.store.locked:
                 left = self.store.locked[number]
                 if left is not None:
@@ -198,6 +200,9 @@ class Writer:
                 raise lacking(name)
             if one.type == "reference" and isinstance(value, str) and one.refers_to:
                 self._check_reference(one, value)
+        if self.entity == "Task":
+            after = typed if record is None else {**record.values, **typed}
+            check_task(typed, after, self._person(after.get("WhoId")))
         if record is not None and record.id in self.store.record_types:
             self._check_type(typed, self.store.record_types[record.id])
         no_twin(self.shelf, typed, record)
@@ -216,6 +221,13 @@ class Writer:
         found = next((shelf.records[value] for shelf in shelves if value in shelf.records), None)
         if found is None or found.deleted:
             raise refuse("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id", one.name)
+        if one.name == "OwnerId" and self.entity != "Account" and found.values.get("IsActive") is False:
+            words = f"operation performed with inactive user [{value[:15]}] as owner of {self.entity.lower()}"
+            raise refuse("INACTIVE_OWNER_OR_USER", words)
+
+    def _person(self, number: object) -> Record | None:
+        """Find the contact or lead of an id."""
+        return next((r for name in ("Contact", "Lead") if (r := self.store.shelf(name).records.get(str(number)))), None)
 
     def _check_type(self, typed: Mapping[str, object], few: Mapping[str, frozenset[str]]) -> None:
         for name in few.keys() & typed.keys():

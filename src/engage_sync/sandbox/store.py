@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from engage_sync.sandbox import catalog
-from engage_sync.sandbox.checks import Prepared, claim, prepare, prepare_many
+from engage_sync.sandbox.checks import Prepared, claim, complete, prepare, prepare_many
 from engage_sync.sandbox.merging import merged
 from engage_sync.sandbox.properties import ObjectType
 from engage_sync.sandbox.refusal import Refused, not_found
 from engage_sync.sandbox.shelf import Edit, Record, Shelf
+from engage_sync.sandbox.ties import TASKS, Ties
 from engage_sync.sandbox.values import instant, milliseconds
 
 PERSON = "CRM_UI"
@@ -39,7 +40,8 @@ class Store:
     """One CRM account's records.
 
     `clock` gives aware instants. `lag` is how many seconds the search index trails. With `merge_mints_id` false a merge
-    keeps the winner's id (HubSpot has portals of both sorts, crm-apis §A10).
+    keeps the winner's id (HubSpot has portals of both sorts, crm-apis §A10). `former_owners` are owner ids of people
+    who left: records keep them, a new record cannot be given to them.
     """
 
     def __init__(
@@ -56,6 +58,8 @@ class Store:
         self.lock = threading.RLock()
         self._shelves = {t.name: Shelf(t, next_id=t.first_id) for t in (types or catalog.objects()).values()}
         self._employers: dict[int, int] = {}
+        self._ties = Ties()
+        self.former_owners: set[str] = set()
 
     # -- reading
 
@@ -160,6 +164,8 @@ class Store:
 
     def merge(self, object_: str, winner: str, loser: str, *, source: str = MERGE) -> str:
         """Merge two live records and give the survivor's id, a new one; both old ids lead to it from now on."""
+        if object_ == TASKS:
+            raise Refused("Merging is not supported for object type TASK.")
         with self.lock:
             shelf, first, second = self.shelf(object_), self.need(object_, winner), self.need(object_, loser)
             if first is second:
@@ -175,6 +181,7 @@ class Store:
             shelf.put(survivor)
             shelf.moved.update({old: number for old in (first.id, second.id) if old != number})
             self._repoint(object_, (first.id, second.id), number)
+            self._ties.move(object_, (first.id, second.id), number)
             return str(number)
 
     def erase(self, object_: str, record: str) -> None:
@@ -185,6 +192,7 @@ class Store:
             if found is not None:
                 shelf.remove(found)
                 shelf.stale.pop(found.id, None)
+                self._ties.drop((object_, found.id))
 
     def employ(self, contact: str, company: str) -> None:
         """Make a company the primary one of a contact."""
@@ -204,11 +212,30 @@ class Store:
             firm = str(self.need("companies", company, archived=None).id)
             return [str(r.id) for r in self.shelf("contacts").live() if self._employer(r.id) == firm]
 
+    def associate(self, task: str, object_: str, record: str) -> None:
+        """Let a live task be about a live contact or company. Raises Refused (404)."""
+        with self.lock:
+            self._ties.tie(self.need(TASKS, task).id, (object_, self.need(object_, record).id))
+
+    def tasks(self, object_: str, record: str) -> list[Snapshot]:
+        """Give the live tasks about a contact or company, by id, following merges. Raises Refused (404)."""
+        with self.lock:
+            shelf, end = self.shelf(TASKS), (object_, self.need(object_, record, archived=None).id)
+            found = [shelf.records[task] for task in sorted(self._ties.tasks(end))]
+            return [_snapshot(task) for task in found if task.archived is None]
+
+    def about(self, task: str) -> list[tuple[str, str]]:
+        """Give the live records that a task is about, as object and id. Raises Refused (404)."""
+        with self.lock:
+            ends = self._ties.about(self.need(TASKS, task, archived=None).id)
+            return [(name, str(i)) for name, i in ends if self.shelf(name).records[i].archived is None]
+
     # -- for the dialects, which check whole batches before they change anything; hold `lock`
 
     def insert(self, object_: str, values: Prepared, source: str) -> Record:
         """Create one record from checked values."""
         shelf, now = self.shelf(object_), self.now()
+        complete(shelf, values, self.former_owners)
         claim(shelf, None, values)
         record = self._new(shelf, {k: v for k, v in values.items() if v is not None}, source, now, now, instant(now))
         self._note_new(shelf, record.id)
@@ -265,7 +292,7 @@ class Store:
             firm = firms[0] or firms[1]
             if firm is not None:
                 self._employers[new] = firm
-        else:
+        elif object_ == "companies":
             people = self._shelves["contacts"].records
             for contact in [contact for contact, firm in self._employers.items() if firm in old]:
                 self._employers[contact] = new
