@@ -1,6 +1,7 @@
 """Measuring 20M events (6.6M of them in the 30-day window, 200k users, 5k accounts): the built-ins and five metrics,
-with active days and distinct among them. The floor is one DuckDB statement with the same aggregates straight over the
-same files, taken in the same run. ENGAGE_BENCH_SCALE shrinks the table."""
+with active days and distinct among them; the same with five weighted scores of ten weights each. The floor is one
+DuckDB statement with the same aggregates straight over the same files, taken in the same run. ENGAGE_BENCH_SCALE
+shrinks the table."""
 
 from __future__ import annotations
 
@@ -36,14 +37,22 @@ from datetime import UTC, datetime, timedelta
 import duckdb, ibis, polars
 from deltalake import DeltaTable
 from engage_sync.core.definitions import Entity, Metric, MetricKind, Model
+from engage_sync.core.verdict_rules import WeightedScore
 from engage_sync.events.measure import Engine, measure
 from engage_sync.events.store import EventStore
 AS_OF = datetime(2026, 1, 1, tzinfo=UTC)
 """
 
+_SCORES = """
+SCORES = tuple(
+    WeightedScore(f"s{n}", tuple((f"event_{(7 * n + 3 * k) % 30}", k + 1) for k in range(10)), timedelta(days=30))
+    for n in range(COUNT)
+)
+"""
+
 _MEASURE = """
 week, month = timedelta(days=7), timedelta(days=30)
-model = Model(metrics=(
+model = Model(scores=SCORES, metrics=(
     Metric("reports_30d", Entity.USER, MetricKind.COUNT, "event_1*", window=month),
     Metric("days_30d", Entity.USER, MetricKind.ACTIVE_DAYS, "event_2*", window=month),
     Metric("areas_30d", Entity.USER, MetricKind.DISTINCT, value="properties.area", window=month),
@@ -52,9 +61,13 @@ model = Model(metrics=(
 ))
 facts = measure(EventStore("{target}"), model, as_of=AS_OF, timezone="Europe/Amsterdam", engine=Engine())
 RESULT = [facts.users.height, facts.accounts.height, int(facts.users["areas_30d"].sum())]
+RESULT += [int(facts.users[f"{{prefix}}.{{score.name}}"].sum()) for score in SCORES for prefix in ("raw", "raw_before")]
 """
 
 _FLOOR = """
+pairs = [", ".join(f"'{name}': {weight}" for name, weight in score.weights) for score in SCORES]
+looked_up = [f"map_extract_value(MAP {{{one}}}, event)" for one in pairs]
+sums = "".join(f", sum({one}) FILTER (recent), sum({one}) FILTER (earlier)" for one in looked_up)
 connection = duckdb.connect(config={"memory_limit": "2GB"})
 connection.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
 found = connection.execute(f'''
@@ -65,7 +78,9 @@ SELECT user, account, min("timestamp"), max("timestamp"), count(*) FILTER (recen
   count(DISTINCT properties['area']) FILTER (recent) AS areas,
   count(*) FILTER (us >= 1767225600000000 - 7 * 86400000000) AS week,
   count(*) FILTER (us >= 1767225600000000 - 14 * 86400000000 AND us < 1767225600000000 - 7 * 86400000000) AS before
+  {sums}
 FROM (SELECT *, us >= 1767225600000000 - 30 * 86400000000 AS recent,
+    us >= 1767225600000000 - 60 * 86400000000 AND us < 1767225600000000 - 30 * 86400000000 AS earlier,
     greatest((us + 3600000000 - 1764547200000000) // 86400000000, 0) AS day
   FROM (SELECT *, epoch_us("timestamp") AS us FROM read_parquet({FILES}, hive_partitioning = true)))
 GROUP BY ALL''').to_arrow_table()
@@ -74,15 +89,23 @@ RESULT = found.num_rows
 
 
 def rows() -> list[Row]:
-    """Give the row of the table."""
+    """Give the rows of the table."""
     count = int(EVENTS * float(os.environ.get("ENGAGE_BENCH_SCALE", "1")))
-    target = _generated(count)
-    ours = measured(_MEASURE.format(target=target), setup=_SETUP)
-    floor = measured(f"FILES = DeltaTable({str(target)!r}).file_uris()\n{_FLOOR}", setup=_SETUP)
-    return [_row(count, ours, floor)]
+    target = stored(count)
+    return [
+        _measured(count, target, "five metrics", scores=0),
+        _measured(count, target, "five metrics, five weighted scores", scores=5),
+    ]
 
 
-def _generated(count: int) -> Path:
+def _measured(count: int, target: Path, what: str, *, scores: int) -> Row:
+    declared = _SCORES.replace("COUNT", str(scores))
+    ours = measured(declared + _MEASURE.format(target=target), setup=_SETUP)
+    floor = measured(f"FILES = DeltaTable({str(target)!r}).file_uris()\n{declared}{_FLOOR}", setup=_SETUP)
+    return _row(f"measure {count:,} events, {what}", ours, floor)
+
+
+def stored(count: int) -> Path:
     """Write the table once: events spread evenly over 90 days, each user in one account at most."""
     path = DATA / f"measure-{count}"
     if not path.exists():
@@ -99,9 +122,9 @@ def _generated(count: int) -> Path:
     return path
 
 
-def _row(count: int, ours: Measured, floor: Measured) -> Row:
+def _row(work: str, ours: Measured, floor: Measured) -> Row:
     return Row(
-        f"measure {count:,} events, five metrics",
+        work,
         f"{ours.wall:.2f} s ({ours.wall / floor.wall:.2f} x), CPU {ours.cpu:.2f} s, RSS {ours.rss_mb:,.0f} MB",
         f"<= {TIMES} x floor, RSS <= {MEMORY_MB:,} MB",
         f"{floor.wall:.2f} s, CPU {floor.cpu:.2f} s, RSS {floor.rss_mb:,.0f} MB",

@@ -1,4 +1,4 @@
-"""An independent, slow measuring for the tests: one message at a time, straight from semantics §1, §2 and §6."""
+"""An independent, slow measuring for the tests: one message at a time, straight from semantics §1, §2, §6 and §7."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from engage_sync.core.definitions import Metric, MetricKind, Model
+from engage_sync.core.verdict_rules import WeightedScore
 from engage_sync.events.schema import SCHEMA
 from engage_sync.events.store import EventStore
 
@@ -123,7 +124,7 @@ class SlowFacts:
     def accounts(self) -> dict[str, dict[str, object]]:
         named: dict[str, list[Message]] = defaultdict(list)
         for _, _, one in self.told:
-            if (account := self.account_of(one)) is not None:
+            if (account := self.account_of(one) if one.kind in NAMED else one.account) is not None:
                 named[account].append(one)
         return {who: self._row(mine, [one for one in mine if one.user], "account") for who, mine in named.items()}
 
@@ -140,7 +141,14 @@ class SlowFacts:
         for metric in self.model.metrics:
             if metric.entity == entity:
                 row[metric.name] = self._metric(metric, mine)
+        for score in self.model.weighted_scores() if entity == "user" else ():
+            row[f"raw.{score.name}"] = self._raw(score, by_users, timedelta(0))
+            row[f"raw_before.{score.name}"] = self._raw(score, by_users, score.window)
         return row
+
+    def _raw(self, score: WeightedScore, mine: list[Message], offset: timedelta) -> int:
+        named = [one for one in mine if one.kind in NAMED and self.inside(one.at, score.window, offset)]
+        return sum(weight_of(one.event, score.weights) for one in named)
 
     def _metric(self, metric: Metric, mine: list[Message]) -> object:  # noqa: PLR0911  (a case for each kind)
         rows = [
@@ -201,6 +209,16 @@ class SlowFacts:
             for path, value in rows.items()
             if path in paths and value is not None
         }
+
+
+def weight_of(event: str, entries: tuple[tuple[str, int], ...]) -> int:
+    for name, weight in entries:
+        if name == event:
+            return weight
+    for glob, weight in entries:
+        if fnmatchcase(event, glob):
+            return weight
+    return 0
 
 
 def is_number(text: str) -> bool:

@@ -14,8 +14,9 @@ from tests.events.slow_measure import Message, SlowFacts, write
 from engage_sync.core.definitions import Activity, Entity, Metric, MetricKind, Model, Property
 from engage_sync.core.expressions import Expression, Type, parse
 from engage_sync.core.facts import ACCOUNTS, ALIASES, ATTRIBUTED, MEMBERSHIPS, TRAITS, USERS, Facts
+from engage_sync.core.verdict_rules import WeightedScore
 from engage_sync.errors import Mistake
-from engage_sync.events.measure import Engine, measure, newest_messages, scan
+from engage_sync.events.measure import Engine, measure, scan
 from engage_sync.events.store import EventStore
 
 AS_OF = datetime(2026, 4, 15, 12, 0, tzinfo=UTC)
@@ -79,9 +80,14 @@ METRICS = (
     Metric("users_7d", ACCOUNT, MetricKind.ACTIVE_USERS, window=7 * DAY),
     Metric("users_before", ACCOUNT, MetricKind.ACTIVE_USERS, "re*", window=7 * DAY, offset=7 * DAY),
 )
+SCORES = (
+    WeightedScore("week", (("re*", 2), ("*", 1), ("report", 50), ("[a]", 7)), 7 * DAY),
+    WeightedScore("month", (("[a]", 15), ("login", 0), ("[lr]*", 25), ("Report", 3)), 30 * DAY, scale=10),
+)
 MODEL = Model(
     activity=Activity(include=("*",), exclude=("heart*",), window=30 * DAY),
     metrics=METRICS,
+    scores=SCORES,
     properties=(Property("plan", USER, "plan"), Property("city", USER, "address.city")),
 )
 
@@ -113,7 +119,7 @@ def agree(store: EventStore, messages: list[Message], timezone: str, excluded: s
 
 USERS_DRAWN = st.sampled_from(["u1", "u2", "u3", "u4"])
 ACCOUNTS_DRAWN = st.sampled_from([None, None, "A", "B"])
-EDGES = [0, 1, 7, 14, 30, 100, 101]
+EDGES = [0, 1, 7, 14, 30, 60, 100, 101]
 MOMENTS = st.one_of(
     st.builds(lambda days, us: AS_OF - days * DAY + us * US, st.sampled_from(EDGES), st.integers(-1, 1)),
     st.integers(0, 27 * 86_400 * 10**6).map(lambda us: AS_OF + DAY - us * US),
@@ -147,7 +153,7 @@ def drawn_message(draw: st.DrawFn) -> Message:
     amount = st.sampled_from(["1", "2.5", "-3e2", "abc", " 4", "", "inf", "1e999", ".5"])
     areas = st.sampled_from(["a", "b", "", "true"])
     properties = draw(st.fixed_dictionaries({}, optional={"amount": amount, "area": areas}))
-    event = draw(st.sampled_from(["report", "login", "heartbeat", "read", "Report"]))
+    event = draw(st.sampled_from(["report", "login", "heartbeat", "read", "Report", "[a]", "a"]))
     named = draw(st.sampled_from([user, user, user, None])) if account else user
     return Message(kind, at, named, account, event, properties=properties)
 
@@ -184,7 +190,10 @@ def test_an_absent_store_gives_empty_frames_of_the_declared_schema(tmp_path: Pat
     metrics = {True: pl.Int64(), False: pl.Float64()}
     assert facts.users.is_empty()
     assert list(facts.users.schema)[: len(USERS)] == list(USERS)
-    assert list(facts.users.schema)[len(USERS) :] == [metric.name for metric in METRICS if metric.entity is USER]
+    assert list(facts.users.schema)[len(USERS) :] == [
+        *(metric.name for metric in METRICS if metric.entity is USER),
+        *("raw.week", "raw_before.week", "raw.month", "raw_before.month"),
+    ]
     assert facts.accounts.schema["users_7d"] == metrics[True]
     assert facts.accounts.schema["sum_11"] == metrics[False]
     assert {name: facts.accounts.schema[name] for name in ACCOUNTS} == dict(ACCOUNTS)
@@ -391,21 +400,62 @@ def test_a_metric_named_as_a_column_of_the_facts_is_refused(tmp_path: Path) -> N
         measure(EventStore(tmp_path), model, as_of=AS_OF, timezone="UTC", engine=Engine())
 
 
-def test_newest_messages_come_newest_first_and_name_the_ids(tmp_path: Path) -> None:
-    messages = [
-        track("u", AS_OF - DAY, "a"),
-        track("u", AS_OF, "b"),
-        track("u", AS_OF, "c", account="A"),
-        alias("u", "v", AS_OF - 2 * DAY),
-        track("other", AS_OF, "d", account="A"),
-        track("u", AS_OF + US, "later"),
+def test_weights_hold_in_the_window_and_in_the_one_before_it(tmp_path: Path) -> None:
+    week = 7 * DAY
+    model = Model(scores=(WeightedScore("s", (("e", 3),), week),))
+    instants = {
+        "now": AS_OF,
+        "oldest": AS_OF - week,
+        "before": AS_OF - week - US,
+        "oldest before": AS_OF - 2 * week,
+        "out": AS_OF - 2 * week - US,
+    }
+    facts = facts_of(tmp_path, [track(who, at, account="A") for who, at in instants.items()], model)
+    assert facts.users.select("external_id", "raw.s", "raw_before.s").rows() == [
+        ("before", 0, 3),
+        ("now", 3, 0),
+        ("oldest", 3, 0),
+        ("oldest before", 0, 3),
+        ("out", 0, 0),
     ]
-    store = write(tmp_path / "e", messages)
-    found = newest_messages(store, entity=USER, ids=["u"], as_of=AS_OF, limit=10)
-    assert found["message_id"].to_list() == ["m3", "m2", "m1", "m4"]
-    assert found.row(0) == (AS_OF, "track", "c", "u", "A", "m3")
-    assert newest_messages(store, entity=USER, ids=["u"], as_of=AS_OF, limit=1).height == 1
-    assert newest_messages(store, entity=ACCOUNT, ids=["A"], as_of=AS_OF, limit=9)["event"].to_list() == ["d", "c"]
-    assert newest_messages(store, entity=USER, ids=[], as_of=AS_OF, limit=9).is_empty()
-    none = EventStore(tmp_path / "none")
-    assert newest_messages(none, entity=USER, ids=["u"], as_of=AS_OF, limit=9).schema == found.schema
+    assert facts.users.schema["raw.s"] == facts.users.schema["raw_before.s"] == pl.Int64()
+    assert list(facts.accounts.schema) == list(ACCOUNTS)
+
+
+def test_weights_add_up_over_all_named_events_of_all_ids_of_a_user(tmp_path: Path) -> None:
+    model = Model(
+        activity=Activity(include=("nothing",)),
+        scores=(WeightedScore("s", (("*", 1), ("report", 25), ("p*", 100)), 30 * DAY, scale=10),),
+    )
+    messages = [
+        track("old", AS_OF, "report"),
+        track("new", AS_OF - DAY, "report", account="A"),
+        Message("page", AS_OF, "new", event="page"),
+        Message("screen", AS_OF, "new", account="B", event="*"),
+        alias("old", "new", AS_OF),
+        identify("new", AS_OF, plan="pro"),
+        identify("idle", AS_OF, plan="pro"),
+        track(None, AS_OF, "report", account="A"),
+    ]
+    facts = facts_of(tmp_path, messages, model)
+    assert facts.users.select("external_id", "raw.s", "raw_before.s").rows() == [("idle", 0, 0), ("new", 52, 0)]
+
+
+def test_weights_of_many_names_and_big_weights_are_exact(tmp_path: Path) -> None:
+    big = 10**15 + 1
+    model = Model(
+        scores=(
+            WeightedScore("many", (("x*0", 5), ("x*1", 5), ("x*", 7), ("y*", 0)), DAY),
+            WeightedScore("big", (("y1", big), ("x1", 1)), DAY),
+            WeightedScore("none", (("z*", 1), ("x1", 0)), DAY),
+            WeightedScore("all", (("*", 2),), DAY),
+        )
+    )
+    names = [f"{letter}{number}" for letter in "xy" for number in range(2000)]
+    found = row(facts_of(tmp_path, [track("u", AS_OF, name) for name in [*names, "y1"]], model).users, "u")
+    assert {name: found[f"raw.{name}"] for name in ("many", "big", "none", "all")} == {
+        "many": 400 * 5 + 1600 * 7,
+        "big": 2 * big + 1,
+        "none": 0,
+        "all": 2 * 4001,
+    }

@@ -23,11 +23,16 @@ USERS: Mapping[str, pl.DataType] = {
     "last_active_at": INSTANT,
 }
 """Built-in columns of `Facts.users`. One more per declared user metric: counts, distinct and active days are Int64 (0
-without events), sums Float64 (0.0), min, max and avg Float64 (null), first and last instants (null)."""
+without events), sums Float64 (0.0), min, max and avg Float64 (null), first and last instants (null). Two more per
+weighted score, Int64 and 0 without events: `raw.NAME`, the sum of `WeightedScore.weights` over the user's named events
+in the score's window, and `raw_before.NAME`, that of the window before it, half-open on the recent side."""
+
+RAW, RAW_BEFORE = "raw.", "raw_before."
+"""What the columns of weighted scores begin with."""
 
 ACCOUNTS: Mapping[str, pl.DataType] = {
     "external_id": pl.String(),
-    "first_message_at": INSTANT,  # first message of any kind attributed to or naming the account
+    "first_message_at": INSTANT,  # first message that names the account, or event attributed to it
     "events": pl.Int64(),  # attributed activity that names a user, in the activity window
     "active_days": pl.Int64(),
     "first_active_at": INSTANT,

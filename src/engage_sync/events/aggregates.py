@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import reduce
 from operator import add
 from typing import Final
@@ -21,37 +21,19 @@ from engage_sync.events.days import WORD, day_count, day_index
 from engage_sync.events.functions import exact_sum
 from engage_sync.events.names import EventNames
 from engage_sync.events.where import as_number, to_ibis, value_of
+from engage_sync.events.windows import Span, span
 
 _MAX_WORDS: Final = 16
 _NUMERIC: Final = (MetricKind.SUM, MetricKind.MIN, MetricKind.MAX, MetricKind.AVG)
-_EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A window of instants; `closed` tells whether `end` itself belongs to it (semantics §1)."""
-
-    start: datetime | None
-    end: datetime
-    closed: bool
-
-    def holds(self, instants: ir.TimestampValue) -> ir.BooleanValue:
-        """Tell which instants, none later than the run's `as_of`, fall into the window."""
-        end = ibis.literal(self.end, type="timestamp('UTC')")
-        if self.start is None:
-            return ibis.literal(True) if self.closed else instants < end
-        since = instants >= ibis.literal(self.start, type="timestamp('UTC')")
-        return since if self.closed else since & (instants < end)
-
-
-def span(as_of: datetime, window: timedelta | None, offset: timedelta = timedelta(0)) -> Span:
-    """Give the window `[as_of − O − W, as_of − O)`, closed at `as_of` where there is no offset (semantics §1)."""
-    end = _back(as_of, offset)
-    return Span(None if window is None else _back(end, window), end, closed=not offset)
-
-
-def _back(instant: datetime, length: timedelta) -> datetime:
-    return instant - length if instant - _EARLIEST > length else _EARLIEST
+def holds(window: Span, instants: ir.TimestampValue) -> ir.BooleanValue:
+    """Tell which instants, none later than the run's `as_of`, fall into the window."""
+    end = ibis.literal(window.end, type="timestamp('UTC')")
+    if window.start is None:
+        return ibis.literal(True) if window.closed else instants < end
+    since = instants >= ibis.literal(window.start, type="timestamp('UTC')")
+    return since if window.closed else since & (instants < end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +61,13 @@ class Scanned:
 def count(name: str, table: ir.Table, rows: ir.BooleanValue) -> Measure:
     """Count rows."""
     return Measure({name: table.count(where=rows)}, pl.col(name).sum().cast(pl.Int64))
+
+
+def weighted(name: str, weight: ir.IntegerValue | None, rows: ir.BooleanValue) -> Measure:
+    """Add up the weights of rows; None is no weight at all. Whole numbers, so the sum is exact."""
+    if weight is None:
+        return Measure({}, pl.lit(0, pl.Int64()))
+    return Measure({name: weight.sum(where=rows)}, pl.col(name).sum().cast(pl.Int64))
 
 
 def earliest(name: str, instants: ir.TimestampValue, rows: ir.BooleanValue) -> Measure:
@@ -119,7 +108,7 @@ def bits(name: str, index: ir.IntegerValue, words: int, rows: ir.BooleanValue) -
 def measure_of(metric: Metric, scanned: Scanned, name: str) -> Measure:
     """Give the measure of a declared metric; its columns begin with `name`."""
     table, window = scanned.table, span(scanned.as_of, metric.window, metric.offset)
-    rows = scanned.names.match(table, [metric.events]) & window.holds(table["timestamp"])
+    rows = scanned.names.match(table, [metric.events]) & holds(window, table["timestamp"])
     if metric.where is not None:
         rows = rows & to_ibis(metric.where, table).fill_null(False)
     if metric.kind in _NUMERIC:

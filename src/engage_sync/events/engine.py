@@ -3,6 +3,7 @@ nothing itself."""
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -50,8 +51,8 @@ def connect(engine: Engine) -> BaseBackend:
 
 def messages(connection: BaseBackend, store: EventStore, as_of: datetime) -> ir.Table:
     """Give the messages up to `as_of`; none where the store holds no file. Files are read by list, which keeps DuckDB
-    at native speed; the partition column comes from their paths."""
-    files = store.files()
+    at native speed; the partition column comes from their paths, in which it would read wildcards."""
+    files = [glob.escape(path) for path in store.files()]
     if not files:
         return connection.create_table("no_messages", schema=ibis.schema(SCHEMA), temp=True)
     table = connection.read_parquet(files, hive_partitioning=True, union_by_name=True)

@@ -27,3 +27,8 @@ def microseconds(instant: datetime) -> int:
 @ibis.udf.agg.builtin(name="fsum")
 def exact_sum(value: float) -> float:
     """Add doubles with compensation: the plain sum changes in its last digits with the order the threads took."""
+
+
+@ibis.udf.scalar.builtin(name="map_extract_value", signature=(("map<string, int32>", "string"), "int32"))
+def map_value(table: dict[str, int], key: str) -> int:
+    """Give the value of a key, null where there is none."""

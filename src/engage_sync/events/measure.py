@@ -6,23 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
 
-import ibis
 import polars as pl
 
-from engage_sync.core.definitions import Entity, Model
-from engage_sync.core.facts import INSTANT, Facts
-from engage_sync.events.engine import Engine, answer, connect, messages
+from engage_sync.core.definitions import Model
+from engage_sync.core.facts import Facts
+from engage_sync.events.engine import Engine, connect, messages
 from engage_sync.events.scan import Measured, scanned
 from engage_sync.events.store import EventStore
 
-__all__ = ["Engine", "Measured", "measure", "newest_messages", "scan"]
-
-_NEWEST: Final[dict[str, pl.DataType]] = {
-    "timestamp": INSTANT,
-    **{name: pl.String() for name in ("kind", "event", "user", "account", "message_id")},
-}
+__all__ = ["Engine", "Measured", "measure", "scan"]
 
 
 def measure(
@@ -46,22 +39,5 @@ def scan(store: EventStore, model: Model, *, as_of: datetime, timezone: str, eng
     connection = connect(engine)
     try:
         return scanned(messages(connection, store, as_of), connection, model, as_of, timezone)
-    finally:
-        connection.disconnect()
-
-
-def newest_messages(
-    store: EventStore, *, entity: Entity, ids: Sequence[str], as_of: datetime, limit: int
-) -> pl.DataFrame:
-    """Give the newest messages that name one of the ids (an alias names two), newest first: timestamp, kind, event,
-    user, account, message_id."""
-    connection = connect(Engine())
-    try:
-        table, wanted = messages(connection, store, as_of), list(ids)
-        named = table["account"].isin(wanted)
-        if entity is Entity.USER:
-            named = table["user"].isin(wanted) | table["previous"].isin(wanted)
-        newest = table.filter(named).order_by(ibis.desc("timestamp"), ibis.desc("arrival")).limit(limit)
-        return answer(connection, newest.select(*_NEWEST), _NEWEST)
     finally:
         connection.disconnect()

@@ -12,6 +12,7 @@ from engage_sync.core.facts import ATTRIBUTED, MEMBERSHIPS
 from engage_sync.events.aliases import SHOWN
 
 FIRST = "first_message_at"
+FIRST_EVENT = "first_event_at"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,15 @@ import polars as pl
 from ibis.backends import BaseBackend
 
 from engage_sync.core.definitions import Entity, Metric, MetricKind, Model
-from engage_sync.core.facts import ACCOUNTS, ALIASES, INSTANT, TRAITS, USERS, Facts
+from engage_sync.core.facts import ACCOUNTS, ALIASES, INSTANT, RAW, RAW_BEFORE, TRAITS, USERS, Facts
+from engage_sync.core.verdict_rules import WeightedScore
 from engage_sync.errors import Mistake, Problem
 from engage_sync.events import aggregates, aliases, rollup, traits
 from engage_sync.events.aggregates import Measure, Scanned
 from engage_sync.events.engine import answer
 from engage_sync.events.names import EventNames
-from engage_sync.events.rollup import FIRST, Column
+from engage_sync.events.rollup import FIRST, FIRST_EVENT, Column
+from engage_sync.events.windows import span
 
 _BUILT_IN: Final = {Entity.USER: USERS, Entity.ACCOUNT: ACCOUNTS}
 _KEYS: Final = {Entity.USER: "user", Entity.ACCOUNT: "attributed"}
@@ -147,8 +149,8 @@ def _measures(about: Scanned, model: Model, entity: Entity) -> dict[str, Measure
     table, instants = about.table, about.table["timestamp"]
     rules = model.activity
     activity = about.names.match(table, rules.include, rules.exclude) & table["user"].notnull()
-    window = aggregates.span(about.as_of, model.activity.window)
-    recent = activity & window.holds(instants)
+    window = span(about.as_of, model.activity.window)
+    recent = activity & aggregates.holds(window, instants)
     measures = {
         "events": aggregates.count("events", table, recent),
         "active_days": aggregates.active_days("active_days", about, window, recent),
@@ -157,16 +159,41 @@ def _measures(about: Scanned, model: Model, entity: Entity) -> dict[str, Measure
     }
     for number, metric in enumerate(model.metrics_of(entity)):
         measures[metric.name] = aggregates.measure_of(metric, about, f"{entity}.{number}")
+    for score in _weighted_scores(model, entity):
+        measures |= _weighted(about, score)
     return measures
 
 
+def _weighted(about: Scanned, score: WeightedScore) -> dict[str, Measure]:
+    """Give the two sums of a weighted score: of its window, and of the one before it."""
+    weight, instants = about.names.weight(about.table, score.weights), about.table["timestamp"]
+    spans = (span(about.as_of, score.window), span(about.as_of, score.window, score.window))
+    return {
+        name: aggregates.weighted(name, weight, aggregates.holds(window, instants))
+        for name, window in zip(_raw_columns(score), spans, strict=True)
+    }
+
+
+def _weighted_scores(model: Model, entity: Entity) -> tuple[WeightedScore, ...]:
+    return model.weighted_scores() if entity is Entity.USER else ()
+
+
+def _raw_columns(score: WeightedScore) -> tuple[str, str]:
+    return f"{RAW}{score.name}", f"{RAW_BEFORE}{score.name}"
+
+
 def _columns(model: Model, entity: Entity, measures: Mapping[str, Measure]) -> dict[str, Column]:
-    columns = {FIRST: Column(pl.col(FIRST).min(), None, INSTANT)}
+    first = pl.col(FIRST)
+    if entity is Entity.ACCOUNT:  # of what names no account only events are attributed to one (semantics §2)
+        first = pl.when(pl.col("account").is_not_null()).then(first).otherwise(FIRST_EVENT)
+    columns = {FIRST: Column(first.min(), None, INSTANT)}
     for name, dtype in _BUILT_IN[entity].items():
         if name in measures:
             columns[name] = Column(measures[name].merged, 0 if dtype.is_integer() else None, dtype)
     for metric in model.metrics_of(entity):
         columns[metric.name] = _column(metric, measures[metric.name].merged)
+    for score in _weighted_scores(model, entity):
+        columns |= {name: Column(measures[name].merged, 0, pl.Int64()) for name in _raw_columns(score)}
     return columns
 
 
@@ -184,11 +211,12 @@ def _pairs(
     """Give the partial sums per (user, account) as the messages name them, and a row for each alias' former id."""
     asked = [one.partials for of in measures.values() for one in of.values()]
     partials = {name: column for columns in asked for name, column in columns.items()}
-    grouped = table.group_by("user", "account").agg(
-        **{FIRST: table["timestamp"].min(), _NAMED: table.count(where=table["event"].notnull())}, **partials
-    )
+    named = table["event"].notnull()
+    told_first = {FIRST: table["timestamp"].min(), FIRST_EVENT: table["timestamp"].min(where=named)}
+    grouped = table.group_by("user", "account").agg(**told_first, **{_NAMED: table.count(where=named)}, **partials)
     former = told.group_by(pl.col("previous").alias("user")).agg(pl.col("timestamp").min().alias(FIRST))
-    return pl.concat([answer(connection, grouped, {FIRST: INSTANT}), former], how="diagonal")
+    instants = dict.fromkeys(told_first, INSTANT)
+    return pl.concat([answer(connection, grouped, instants), former], how="diagonal")
 
 
 def _alias_messages(table: ir.Table, connection: BaseBackend) -> pl.DataFrame:

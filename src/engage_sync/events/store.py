@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 import pyarrow as pa
 from pyarrow import fs
@@ -52,7 +53,8 @@ class EventStore:
 
     def files(self) -> list[str]:
         """List the Parquet files of the newest version: paths or URLs; none for an absent store."""
-        return list(self.table().file_uris()) if self.exists() else []
+        found = list(self.table().file_uris()) if self.exists() else []
+        return found if self.folder is None else [unquote(path) for path in found]  # a space is told as %20
 
     def version(self) -> int | None:
         """Tell the number of the newest commit, None for an absent store."""
