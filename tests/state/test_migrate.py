@@ -3,10 +3,12 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -18,6 +20,7 @@ from engage_sync.state import migrate, tables
 from engage_sync.state.store import State
 
 from .conftest import NOW, Place
+from .outbox import changes, told
 
 
 def engine(place: Place) -> Engine:
@@ -87,6 +90,47 @@ def test_a_newer_schema_is_refused(place: Place) -> None:
     run_sql(place, f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'")
     with pytest.raises(Mistake, match=f"schema 9999.*newer version.*{migrate.HEAD}"):
         place.open()
+
+
+def make_version(place: Place, revision: str) -> None:
+    """Create the tables as an older version of the program did."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).with_name("migrations")))
+    with engine(place).begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def test_a_full_database_of_the_first_version_goes_on(empty: Place) -> None:
+    make_version(empty, "0001")
+    times = "'2026-06-0{0}T12:30:00.000000Z', '2026-06-0{0}T12:30:00.000000Z'"
+    for day in (1, 2):
+        run_sql(
+            empty,
+            "INSERT INTO engage_run (id, command, as_of, started_at, status, held, recorded)"
+            f" VALUES ({day}, 'sync', {times.format(day)}, 'done', '[]', TRUE)",
+        )
+        run_sql(empty, f"INSERT INTO engage_verdict_set (run, entity, total, changed) VALUES ({day}, 'user', 1, 1)")
+    run_sql(
+        empty,
+        "INSERT INTO engage_verdict (entity, external_id, valid_from, valid_to, document)"
+        " VALUES ('user', 'u1', 1, 2, 'old'), ('user', 'u1', 2, NULL, 'new')",
+    )
+    run_sql(empty, "INSERT INTO engage_user (external_id, email, deactivated) VALUES ('u1', 'a@ex.com', FALSE)")
+    with empty.open() as state:
+        assert state.changed_verdicts("user", since=1, run=2).rows() == [("u1", "old", "new")]
+        assert state.history("user", "u1").rows() == [(1, 2, "old"), (2, None, "new")]
+        assert (state.verdict_count("user", 2), state.user_by_email("a@ex.com")) == (1, ["u1"])
+        found = state.previous(NOW + timedelta(days=1))
+        assert found is not None
+        state.save_history(
+            2, since=found.id, transitions=changes(("u1", "stage", "", None, "new")), deliveries=told("k")
+        )
+        assert state.transitions("user", "u1")["after"].to_list() == ["new"]
+        assert state.pending_deliveries()["key"].to_list() == ["k"]
+    with engine(empty).connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": migrate.VERSION_TABLE})
+        assert compare_metadata(context, tables.RunRow.metadata) == []
 
 
 OPENER = """

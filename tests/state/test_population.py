@@ -64,3 +64,22 @@ def test_columns_of_nulls_alone_are_taken(state: State, run: int) -> None:
     )
     assert state.users().rows() == [("u", None, None, False)]
     assert state.memberships().rows() == [("u", "a", None)]
+
+
+def test_who_is_known(state: State, run: int) -> None:
+    assert state.known_ids("user").to_list() == []
+    save(state, run, [("u'1", None, None, False), ("😀", None, None, True)], [("acme", None, None)], [])
+    assert sorted(state.known_ids("user")) == ["u'1", "😀"]
+    assert state.known_ids("account").to_list() == ["acme"]
+
+
+def test_who_has_an_e_mail(state: State, run: int) -> None:
+    people: Rows = [
+        ("u2", "a@ex.com", None, False),
+        ("u'1", "a@ex.com", None, True),
+        ("u3", "émile@ex.com", "É", False),
+    ]
+    save(state, run, [*people, ("u4", None, None, False)], [], [])
+    assert state.user_by_email(" A@Ex.com ") == ["u'1", "u2"]
+    assert state.user_by_email("Émile@ex.com") == ["u3"]
+    assert state.user_by_email("") == []

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
+import polars as pl
 import pytest
 
 from engage_sync.errors import Mistake
 from engage_sync.state.store import Run, State
 
 from .conftest import NOW, Place
+
+DAY = timedelta(days=1)
 
 
 def recorded(state: State, as_of: datetime) -> int:
@@ -102,3 +105,26 @@ def test_far_instants(state: State, year: int) -> None:
     found = state.recorded_at(as_of)
     assert found is not None
     assert (found.id, found.as_of) == (run, as_of)
+
+
+def test_the_run_before(state: State) -> None:
+    assert state.previous(NOW) is None
+    first = recorded(state, NOW)
+    replaced, second = recorded(state, NOW + DAY), recorded(state, NOW + DAY)
+    state.start_run("plan", NOW + 2 * DAY, NOW)
+
+    def before(as_of: datetime) -> int | None:
+        found = state.previous(as_of)
+        return None if found is None else found.id
+
+    assert before(NOW) is None
+    assert [before(NOW + DAY), before(NOW + DAY + timedelta(microseconds=1))] == [first, second]
+    assert before(NOW + 3 * DAY) == second != replaced
+
+
+def test_runs_that_count(state: State) -> None:
+    assert dict(state.counted_runs().schema) == {"run": pl.Int64, "as_of": pl.Datetime("us", "UTC")}
+    recorded(state, NOW)
+    replacing, later = recorded(state, NOW), recorded(state, NOW + DAY)
+    state.start_run("plan", NOW + 2 * DAY, NOW)
+    assert state.counted_runs().rows() == [(replacing, NOW), (later, NOW + DAY)]

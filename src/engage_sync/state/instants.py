@@ -35,3 +35,11 @@ def column_to_text(column: str, dtype: pl.DataType) -> pl.Expr:
 def column_from_text(column: str) -> pl.Expr:
     """Read a column of instants."""
     return pl.col(column).str.to_datetime("%Y-%m-%dT%H:%M:%S%.fZ", time_unit="us").dt.replace_time_zone("UTC")
+
+
+def written(column: pl.Series) -> pl.Series:
+    """Give a column of instants, or of ISO texts of any width, as the tables hold them."""
+    if isinstance(column.dtype, pl.Datetime):
+        return column.to_frame().select(column_to_text(column.name, column.dtype)).to_series()
+    texts = column.drop_nulls().unique().to_list()
+    return column.cast(pl.String).replace_strict(texts, [to_text(from_text(text)) for text in texts], default=None)

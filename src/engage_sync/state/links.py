@@ -44,6 +44,7 @@ def replace_links(database: Database, connector: str, object_name: str, wanted: 
                 " ON CONFLICT (object_id, record) DO UPDATE SET external_id = excluded.external_id,"
                 " level = excluded.level, since_run = excluded.since_run"
             )
+            arrow.grown("engage_link", changed.height)
 
 
 def _query(object_id: int) -> str:

@@ -10,6 +10,7 @@ from engage_sync.state.database import Database
 
 USERS: Schema = {"external_id": pl.String, "email": pl.String, "name": pl.String, "deactivated": pl.Boolean}
 ACCOUNTS: Schema = {"external_id": pl.String, "name": pl.String, "domain": pl.String}
+_TABLES = {"user": "engage_user", "account": "engage_account"}
 _MEMBERSHIPS: Schema = {"user_id": pl.String, "account_id": pl.String, "entered_at": pl.String}
 
 
@@ -49,6 +50,19 @@ def memberships(database: Database) -> pl.DataFrame:
     return frame.select(
         pl.col("user_id").alias("user"), pl.col("account_id").alias("account"), instants.column_from_text("entered_at")
     )
+
+
+def known_ids(database: Database, entity: str) -> pl.Series:
+    """Give the external ids of every user or account that was ever known; no document is read."""
+    with database.arrow() as arrow:
+        return arrow.read(f"SELECT external_id FROM {_TABLES[entity]}", {"external_id": pl.String}).to_series()
+
+
+def user_by_email(database: Database, email: str) -> list[str]:
+    """Give the ids of the users with an e-mail, which is normalised as theirs are (semantics §2), in order."""
+    with database.reading() as transaction:
+        rows = transaction.all("SELECT external_id FROM engage_user WHERE email = ?", email.strip().lower())
+    return sorted(str(row[0]) for row in rows)
 
 
 def _exactly(frame: pl.DataFrame, schema: Schema) -> pl.DataFrame:

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import polars as pl
+
 from engage_sync.errors import Mistake
-from engage_sync.state import instants
+from engage_sync.state import deliveries, instants
 from engage_sync.state.backend import Row
+from engage_sync.state.bulk import Schema
 from engage_sync.state.database import Database
 
 RUNNING = "running"
+_COUNTED: Schema = {"run": pl.Int64, "as_of": pl.String}
 _COLUMNS = "id, command, as_of, started_at, finished_at, status, exit, summary, held, recorded, replaced_by"
 
 
@@ -78,7 +82,7 @@ def finish_run(database: Database, run: int, ending: Ending) -> None:
 
 
 def mark_recorded(database: Database, run: int) -> None:
-    """Make the verdicts of a run count; a run recorded earlier at the same `as_of` is replaced.
+    """Make the verdicts and deliveries of a run count; a run recorded earlier at the same `as_of` is replaced.
 
     Raises Mistake for an unknown run, and for one that looks back behind the newest recorded run.
     """
@@ -97,6 +101,7 @@ def mark_recorded(database: Database, run: int) -> None:
             run,
         )
         transaction.run("UPDATE engage_run SET recorded = TRUE, replaced_by = NULL WHERE id = ?", run)
+        deliveries.stands(transaction, run, as_of)
 
 
 def runs(database: Database, limit: int) -> list[Run]:
@@ -120,6 +125,23 @@ def recorded_at(database: Database, as_of: datetime) -> Run | None:
     """Give the recorded run at exactly this instant that was not replaced."""
     found = _runs(database, "WHERE recorded AND replaced_by IS NULL AND as_of = ?", instants.to_text(as_of))
     return next(iter(found), None)
+
+
+def previous(database: Database, as_of: datetime) -> Run | None:
+    """Give the run whose verdicts stood just before an instant: recorded, not replaced, strictly earlier."""
+    found = _runs(
+        database,
+        "WHERE recorded AND replaced_by IS NULL AND as_of < ? ORDER BY as_of DESC, id DESC LIMIT 1",
+        instants.to_text(as_of),
+    )
+    return next(iter(found), None)
+
+
+def counted_runs(database: Database) -> pl.DataFrame:
+    """Give the runs that count, recorded and not replaced, by instant: run, as_of (an instant)."""
+    with database.arrow() as arrow:
+        frame = arrow.read("SELECT id AS run, as_of FROM engage_run WHERE recorded AND replaced_by IS NULL", _COUNTED)
+    return frame.with_columns(instants.column_from_text("as_of")).sort("as_of", "run")
 
 
 def _runs(database: Database, rest: str, *parameters: int | str) -> list[Run]:

@@ -15,9 +15,12 @@ from types import TracebackType
 
 import polars as pl
 
+from engage_sync.state import deliveries as delivery_rows
+from engage_sync.state import history as history_rows
 from engage_sync.state import links as link_rows
 from engage_sync.state import mirror, notes, objects, plans, population, runs, written
 from engage_sync.state import outcomes as outcome_rows
+from engage_sync.state import transitions as transition_rows
 from engage_sync.state import verdicts as verdict_rows
 from engage_sync.state.database import Database, backend_of
 from engage_sync.state.memory import ConnectorMemory
@@ -108,6 +111,14 @@ class State:
         """Give the recorded run at exactly this instant; of several the last."""
         return runs.recorded_at(self._database, as_of)
 
+    def previous(self, as_of: datetime) -> Run | None:
+        """Give the newest recorded run with an `as_of` before this one; a replaced run is none."""
+        return runs.previous(self._database, as_of)
+
+    def counted_runs(self) -> pl.DataFrame:
+        """Give the recorded runs that were not replaced, by instant: run, as_of (an instant)."""
+        return runs.counted_runs(self._database)
+
     # Mirror
 
     def cursor(self, connector: str, object: str, fields: Sequence[str] = ()) -> str | None:
@@ -186,6 +197,14 @@ class State:
         """Give user, account, entered_at."""
         return population.memberships(self._database)
 
+    def known_ids(self, entity: str) -> pl.Series:
+        """Give the external ids of all users or accounts."""
+        return population.known_ids(self._database, entity)
+
+    def user_by_email(self, email: str) -> list[str]:
+        """Give the ids of the users with this e-mail, however it is written."""
+        return population.user_by_email(self._database, email)
+
     def save_verdicts(self, run: int, entity: str, verdicts: pl.DataFrame) -> None:
         """Keep all verdicts of an entity (external_id, document as JSON text); only what changed is written."""
         verdict_rows.save_verdicts(self._database, run, entity, verdicts)
@@ -197,6 +216,61 @@ class State:
     def history(self, entity: str, external_id: str) -> pl.DataFrame:
         """Give every document of one user or account: valid_from (run), valid_to (run, null: still), document."""
         return verdict_rows.history(self._database, entity, external_id)
+
+    def changed_verdicts(self, entity: str, *, since: int, run: int) -> pl.DataFrame:
+        """Give external_id, before, after of the documents that differ between two runs; null where there is none."""
+        return verdict_rows.changed_verdicts(self._database, entity, since=since, run=run)
+
+    def verdict_count(self, entity: str, run: int) -> int:
+        """Give how many verdicts stood with a run."""
+        return verdict_rows.verdict_count(self._database, entity, run)
+
+    # Transitions and deliveries
+
+    def save_history(self, run: int, *, since: int | None, transitions: pl.DataFrame, deliveries: pl.DataFrame) -> None:
+        """Keep what changed with a run against run `since`, and what its signals ask for, in one transaction.
+
+        transitions: entity, external_id, kind, name, before, after, reasons (JSON list text); deliveries: key, signal,
+        entity, external_id, episode, phase, number, action, connector, payload (JSON text). `at` may be given in both
+        and is else the run's instant. A key that was told before stays as it is. All counts once the run is recorded.
+        """
+        history_rows.save_history(self._database, run, since=since, changes=transitions, told=deliveries)
+
+    def transitions(self, entity: str, external_id: str) -> pl.DataFrame:
+        """Give run, at, kind, name, before, after, reasons of one user or account, oldest first."""
+        return transition_rows.transitions(self._database, entity, external_id)
+
+    def transition_counts(self, run: int) -> pl.DataFrame:
+        """Give entity, kind, name, before, after, count of what changed with a run."""
+        return transition_rows.transition_counts(self._database, run)
+
+    def pending_deliveries(self) -> pl.DataFrame:
+        """Give the deliveries that recorded runs still owe, all columns, oldest first."""
+        return delivery_rows.pending_deliveries(self._database)
+
+    def note_attempts(self, keys: Iterable[str], at: datetime) -> None:
+        """Note attempts before they are made; this outlives a power cut."""
+        delivery_rows.note_attempts(self._database, keys, at)
+
+    def settle_deliveries(self, rows: pl.DataFrame) -> None:
+        """Note how attempts ended: key, status, message, result."""
+        delivery_rows.settle_deliveries(self._database, rows)
+
+    def deliveries(
+        self,
+        *,
+        run: int | None = None,
+        entity: str | None = None,
+        external_id: str | None = None,
+        limit: int | None = None,
+    ) -> pl.DataFrame:
+        """Give the deliveries of recorded runs, all columns, newest first."""
+        wanted = delivery_rows.DeliveryFilter(run, entity, external_id, limit)
+        return delivery_rows.deliveries(self._database, wanted)
+
+    def delivery_counts(self) -> dict[str, int]:
+        """Give the number of deliveries of recorded runs by status."""
+        return delivery_rows.delivery_counts(self._database)
 
     # Last written, outcomes
 

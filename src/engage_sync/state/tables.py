@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlmodel import Field, SQLModel
 
@@ -20,6 +20,8 @@ Sequence = BigInteger().with_variant(Integer(), "sqlite")
 """SQLite numbers rows by itself only where the type is exactly INTEGER."""
 KEYED: dict[str, bool] = {"sqlite_with_rowid": False}
 """Rows are stored in the order of their key: one tree to write instead of two."""
+ENDED = "valid_to IS NOT NULL"
+"""The verdicts worth an index by their end: those that still stand are the most, and all alike."""
 
 
 class RunRow(SQLModel, table=True):
@@ -135,6 +137,16 @@ class VerdictRow(SQLModel, table=True):
     """The verdict on one user or account, from run `valid_from` until before run `valid_to` (null: still)."""
 
     __tablename__: ClassVar[str] = "engage_verdict"
+    __table_args__ = (
+        Index("ix_engage_verdict_from", "entity", "valid_from"),
+        Index(
+            "ix_engage_verdict_to",
+            "entity",
+            "valid_to",
+            sqlite_where=text(ENDED),
+            postgresql_where=text(ENDED),
+        ),
+    )
     entity: str = Field(primary_key=True)
     external_id: str = Field(primary_key=True)
     valid_from: int = Field(primary_key=True)
@@ -150,6 +162,52 @@ class VerdictSetRow(SQLModel, table=True):
     entity: str = Field(primary_key=True)
     total: int
     changed: int
+
+
+class TransitionRow(SQLModel, table=True):
+    """That one verdict of one user or account changed with a run; `name` is empty where a kind has only one."""
+
+    __tablename__: ClassVar[str] = "engage_transition"
+    __table_args__ = (Index("ix_engage_transition_run", "run"), KEYED)
+    entity: str = Field(primary_key=True)
+    external_id: str = Field(primary_key=True)
+    run: int = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    at: str
+    before: str | None = Field(sa_type=Text)
+    after: str | None = Field(sa_type=Text)
+    reasons: str = Field(sa_type=Text)
+
+
+class DeliveryRow(SQLModel, table=True):
+    """One action that a signal's firing or end asks of one target. `run` told it; `confirmed` is a run at the same
+    instant that tells it too and is not recorded yet."""
+
+    __tablename__: ClassVar[str] = "engage_delivery"
+    __table_args__ = (
+        Index("ix_engage_delivery_entity", "entity", "external_id"),
+        Index("ix_engage_delivery_run", "run"),
+        Index("ix_engage_delivery_status", "status", "run"),
+    )
+    key: str = Field(primary_key=True)
+    run: int
+    at: str
+    signal: str
+    entity: str
+    external_id: str
+    episode: str
+    phase: str
+    number: int
+    action: str
+    connector: str | None
+    payload: str = Field(sa_type=Text)
+    status: str
+    attempts: int
+    message: str | None = Field(sa_type=Text)
+    result: str | None = Field(sa_type=Text)
+    last_at: str | None
+    confirmed: int | None
 
 
 class JournalRow(SQLModel, table=True):

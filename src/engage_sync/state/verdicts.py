@@ -17,6 +17,7 @@ from engage_sync.state.bulk import Arrow, Schema, literal
 from engage_sync.state.database import Database
 
 SCHEMA: Schema = {"external_id": pl.String, "document": pl.String}
+CHANGED_SCHEMA: Schema = {"external_id": pl.String, "before": pl.String, "after": pl.String}
 HISTORY_SCHEMA: Schema = {"valid_from": pl.Int64, "valid_to": pl.Int64, "document": pl.String}
 
 
@@ -48,6 +49,7 @@ def save_verdicts(database: Database, run: int, entity: str, verdicts: pl.DataFr
             f" VALUES ({run}, {literal(entity)}, {wanted.height}, {opened.height})"
             " ON CONFLICT (run, entity) DO UPDATE SET total = excluded.total, changed = excluded.changed"
         )
+        arrow.grown("engage_verdict", opened.height)
 
 
 def _difference(held: pl.DataFrame, wanted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -89,6 +91,41 @@ def verdicts(
             arrow.stage("wanted", pl.DataFrame({"external_id": list(ids)}, schema={"external_id": pl.String}))
             query += " AND external_id IN (SELECT external_id FROM wanted)"
         return arrow.read(query, SCHEMA)
+
+
+def changed_verdicts(database: Database, entity: str, *, since: int, run: int) -> pl.DataFrame:
+    """Give external_id, before and after (documents; null: none) where they differ between run `since` and run `run`.
+
+    Whatever stands in only one of the two began or ended between them; a document that came back is no change. Raises
+    Mistake when `since` is later than `run`.
+    """
+    if since > run:
+        raise Mistake(f"run {since} is later than run {run}: nothing changed from one to the other")
+    of_entity = f"FROM engage_verdict WHERE entity = {literal(entity)}"
+    with database.arrow() as arrow:
+        before = arrow.read(
+            f"SELECT external_id, document {of_entity} AND valid_from <= {since}"
+            f" AND valid_to > {since} AND valid_to <= {run}",
+            SCHEMA,
+        )
+        after = arrow.read(
+            f"SELECT external_id, document {of_entity} AND valid_from > {since} AND valid_from <= {run}"
+            f" AND (valid_to IS NULL OR valid_to > {run})",
+            SCHEMA,
+        )
+    both = before.rename({"document": "before"}).join(
+        after.rename({"document": "after"}), on="external_id", how="full", coalesce=True
+    )
+    return both.filter(pl.col("before").ne_missing(pl.col("after"))).select(CHANGED_SCHEMA.keys())
+
+
+def verdict_count(database: Database, entity: str, run: int) -> int:
+    """Give the number of verdicts that stood with a run, without reading them."""
+    with database.reading() as transaction:
+        row = transaction.first(
+            "SELECT total FROM engage_verdict_set WHERE entity = ? AND run <= ? ORDER BY run DESC LIMIT 1", entity, run
+        )
+    return 0 if row is None else int(row[0] or 0)
 
 
 def history(database: Database, entity: str, external_id: str) -> pl.DataFrame:

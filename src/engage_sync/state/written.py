@@ -42,6 +42,7 @@ def remember(database: Database, connector: str, object_name: str, values: pl.Da
             " ON CONFLICT (object_id, record) DO UPDATE SET"
             f" properties = {backend.merged('engage_written.properties', 'excluded.properties')}, run = excluded.run"
         )
+        arrow.grown("engage_written", staged.height)
 
 
 def forget(database: Database, connector: str, object_name: str, records: Iterable[str] | None) -> None:
