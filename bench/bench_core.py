@@ -13,6 +13,7 @@ LIMIT = 6.0
 SETUP = """
 from datetime import UTC, datetime
 import polars as pl
+from engage_sync.core.asking import Asking
 from engage_sync.core.assess import assess
 from engage_sync.core.definitions import Entity, InfluencerRule, ManagedField, Model, ObjectMap, Property, ValueType
 from engage_sync.core.expressions import Type, parse
@@ -105,7 +106,7 @@ def assess_all(links):
     return assess(population, model, as_of=NOW, timezone="UTC", linked=linked)
 
 def want_all(verdicts):
-    return wanted(verdicts, population, contacts, model=model, timezone="UTC", as_of=NOW)
+    return wanted(verdicts, population, contacts, Asking(model, Entity.USER, NOW, "UTC"))
 
 def sides(links, want, changed):
     # What the CRM holds and what we wrote last: what is wanted, but for one record in `changed`.

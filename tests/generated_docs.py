@@ -9,6 +9,7 @@ import typer
 
 from engage_sync.cli.main import app
 from engage_sync.config.reference import reference
+from engage_sync.config.vocabulary import vocabulary
 from engage_sync.sync.wiring import connector_types
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +32,7 @@ def readme() -> str:
 
 PAGES: Mapping[Path, Callable[[], str]] = {
     ROOT / "docs" / "reference" / "configuration.md": lambda: reference(connector_types()),
+    ROOT / "docs" / "reference" / "model.md": vocabulary,
     ROOT / "README.md": readme,
 }
 

@@ -60,7 +60,7 @@ def test_from_nothing_to_a_healthy_project(run: Run, both: Path) -> None:
     assert run("check", *here, "--json").code == 1
     listed = run("provision", *here)
     assert listed.code == 0
-    assert "32 to create or mend: run `engage-sync provision --apply`." in listed.out
+    assert "52 to create or mend: run `engage-sync provision --apply`." in listed.out
     made = run("provision", "--apply", *here)
     assert made.code == 0
     assert "page layout of Contact" in made.out

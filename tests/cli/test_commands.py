@@ -175,7 +175,7 @@ def test_import_counts_and_rejects(run: Run, folder: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("show", "segments"), "show takes users or accounts, not 'segments'"),
+        (("show", "segments"), "show takes users, accounts, health, stages or timeline, not 'segments'"),
         (("explain", "person", "u1"), "explain takes user or account, not 'person'"),
         (("compute", "--as-of", "yesterday"), "--as-of 'yesterday' is not an ISO 8601 instant"),
         (("show", "users"), "nothing has been computed yet"),

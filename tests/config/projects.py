@@ -60,27 +60,36 @@ objects:
 """
 
 
-def write(root: Path, *, engage: str = "", model: str | None = None, **connectors: str) -> Path:
-    """Write the files of a project and give its folder."""
+def write(
+    root: Path, *, engage: str = "", model: str | None = None, parts: Mapping[str, str] | None = None, **connectors: str
+) -> Path:
+    """Write the files of a project and give its folder. `parts` are the files of `config/model/` by name."""
     (root / "config").mkdir(parents=True, exist_ok=True)
     (root / "connectors").mkdir(exist_ok=True)
     (root / "config" / "engage.yaml").write_text(engage, encoding="utf-8")
     if model is not None:
         (root / "config" / "model.yaml").write_text(model, encoding="utf-8")
+    for name, text in (parts or {}).items():
+        (root / "config" / "model").mkdir(exist_ok=True)
+        (root / "config" / "model" / name).write_text(text, encoding="utf-8")
     for name, text in connectors.items():
         (root / "connectors" / f"{name}.yaml").write_text(text, encoding="utf-8")
     return root
 
 
-def loaded(root: Path, *, engage: str = "", model: str | None = None, **connectors: str) -> Project:
+def loaded(
+    root: Path, *, engage: str = "", model: str | None = None, parts: Mapping[str, str] | None = None, **connectors: str
+) -> Project:
     """Load a project made of these texts."""
-    return load(write(root, engage=engage, model=model, **connectors), TYPES)
+    return load(write(root, engage=engage, model=model, parts=parts, **connectors), TYPES)
 
 
-def refused(root: Path, *, engage: str = "", model: str | None = None, **connectors: str) -> list[str]:
+def refused(
+    root: Path, *, engage: str = "", model: str | None = None, parts: Mapping[str, str] | None = None, **connectors: str
+) -> list[str]:
     """Give the problems of a project made of these texts, one line each."""
     with pytest.raises(Mistake) as caught:
-        loaded(root, engage=engage, model=model, **connectors)
+        loaded(root, engage=engage, model=model, parts=parts, **connectors)
     return str(caught.value).splitlines()
 
 

@@ -67,28 +67,27 @@ def test_the_files_of_the_contract_load(tmp_path: Path) -> None:
     assert "gmail.com" in model.free_mail
 
 
-def test_later_verdicts_are_declared_with_types_and_options(tmp_path: Path) -> None:
-    model = load(contract(tmp_path), TYPES).model
-    assert model.declared == {
-        "health": ValueType.SELECT,
-        "stage": ValueType.SELECT,
-        "segments": ValueType.MULTISELECT,
-        "signals": ValueType.MULTISELECT,
-        "reasons": ValueType.LONG_TEXT,
-        "scores.engagement": ValueType.NUMBER,
-        "scores.engagement_trend": ValueType.NUMBER,
-        "scores.engagement_band": ValueType.SELECT,
-        "scores.engagement_heat": ValueType.SELECT,
-        "scores.engagement_sum": ValueType.NUMBER,
-        "scores.adoption": ValueType.NUMBER,
-        "scores.adoption_band": ValueType.SELECT,
-    }
-    assert model.options["health"] == ("good", "normal", "bad")
-    assert model.options["stage"] == ("trial", "customer")
-    assert model.options["segments"] == ("at_risk",)
-    assert model.options["signals"] == ("usage_drop",)
-    assert model.options["scores.adoption_band"] == ("high", "medium", "low", "minimal")
-    assert model.options["scores.engagement_heat"] == ("hot", "steady", "cold")
+def test_the_verdicts_of_the_contract_are_built(tmp_path: Path) -> None:
+    project = load(contract(tmp_path), TYPES)
+    model = project.model
+    assert [step.name for step in model.stages[Entity.ACCOUNT].steps] == ["trial", "customer"]
+    health = model.health[Entity.ACCOUNT]
+    assert health.default is not None
+    assert [rule.name for rule in health.default.bad] == ["active_users = 0", "events_7d < 0.5 * events_prev"]
+    assert list(health.stages) == ["trial"]
+    assert [(score.name, score.entity) for score in model.scores] == [
+        ("engagement", Entity.USER),
+        ("adoption", Entity.ACCOUNT),
+    ]
+    assert [(item.name, item.entity) for item in model.segments] == [("at_risk", Entity.ACCOUNT)]
+    (signal,) = model.signals
+    assert (signal.name, signal.cooldown, len(signal.actions), signal.clear_actions) == (
+        "usage_drop",
+        timedelta(days=14),
+        2,
+        (),
+    )
+    assert [(test.name, test.line) for test in project.tests] == [("halved usage is bad", 28)]
 
 
 def test_fields_take_their_type_from_the_value(tmp_path: Path) -> None:
@@ -97,18 +96,16 @@ def test_fields_take_their_type_from_the_value(tmp_path: Path) -> None:
     assert contacts.write == (
         ManagedField("engage_user_types", "user_types", ValueType.MULTISELECT, options=USER_TYPES),
         ManagedField("engage_user_type", "primary_user_type", ValueType.SELECT, options=USER_TYPES),
-        ManagedField("engage_engagement", "scores.engagement", ValueType.NUMBER, computed=False),
-        ManagedField("engage_segments", "segments", ValueType.MULTISELECT, computed=False),
+        ManagedField("engage_engagement", "scores.engagement", ValueType.NUMBER),
+        ManagedField("engage_segments", "segments", ValueType.MULTISELECT),
         ManagedField("engage_last_active", "last_active_at", ValueType.DATETIME),
         ManagedField("engage_external_id", "external_id", ValueType.TEXT),
         ManagedField("engage_link", "link", ValueType.URL),
     )
     assert companies.write == (
-        ManagedField("engage_health", "health", ValueType.SELECT, options=("good", "normal", "bad"), computed=False),
-        ManagedField("engage_stage", "stage", ValueType.SELECT, options=("trial", "customer"), computed=False),
-        ManagedField(
-            "engage_segments", "segments", ValueType.MULTISELECT, OnDrift.RESPECT, ("at_risk",), computed=False
-        ),
+        ManagedField("engage_health", "health", ValueType.SELECT, options=("good", "normal", "bad")),
+        ManagedField("engage_stage", "stage", ValueType.SELECT, options=("trial", "customer")),
+        ManagedField("engage_segments", "segments", ValueType.MULTISELECT, OnDrift.RESPECT, ("at_risk",)),
         ManagedField("engage_link", "link", ValueType.URL),
     )
     assert (contacts.match_external_id, contacts.match_email, contacts.match_domain) == (
@@ -162,7 +159,6 @@ metrics:
     assert [item.type for item in companies.write] == [
         *(number, boolean, number, number, number, text, text, number, instant)
     ]
-    assert [item.source for item in contacts.write if not item.computed] == ["reasons"]
 
 
 def test_a_given_type_wins(tmp_path: Path) -> None:

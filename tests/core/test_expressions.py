@@ -182,6 +182,17 @@ def test_names_under_an_open_prefix_are_text_of_unknown_type() -> None:
         parse("properties.flag", {}, open_prefixes=("properties.",))
 
 
+@pytest.mark.parametrize(
+    "text", ["0 < 1 / a", "1 - nullif(a, 0) > 0", "1 + least(a, b) > 0", "1 / 0 > 1", "(0 < 1 / a) is null or active"]
+)
+def test_every_row_gets_its_answer_where_all_are_the_same(text: str) -> None:
+    rows = [{name: None if name != "a" else 0.0 for name in NAMES}] * 3
+    frame = pl.DataFrame(rows, schema={name: DTYPES[kind] for name, kind in NAMES.items()})
+    expected = True if "is null" in text else None
+    assert frame.with_columns(to_polars(parse(text, NAMES)).alias("it"))["it"].to_list() == [expected] * 3
+    assert frame.clear().with_columns(to_polars(parse(text, NAMES)).alias("it")).height == 0
+
+
 @settings(max_examples=250, deadline=timedelta(seconds=5))
 @given(truths(), st.lists(ROWS, min_size=1, max_size=6))
 def test_agrees_with_the_tiny_interpreter(part: Part, rows: list[Row]) -> None:

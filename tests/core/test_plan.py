@@ -390,13 +390,6 @@ def test_clearing_needs_no_option_but_a_writable_field() -> None:
     assert decisions(refused) == {("1", "a"): ("refused", "x", None)}
 
 
-def test_fields_that_are_not_computed_yet_are_left_alone() -> None:
-    field = ManagedField("a", "health", ValueType.SELECT, computed=False)
-    result = plan([field], wanted={"u": {}}, links={"1": "u"}, seen={"1": {"a": "x"}}, last={"1": {"a": "x"}})
-    assert decisions(result) == {}
-    assert result.buckets.rows() == [("1", "unchanged")]
-
-
 def test_remembering_names_only_fields_that_are_as_wanted() -> None:
     result = plan(
         [text_field("a"), text_field('b"')],

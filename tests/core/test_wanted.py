@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
+from engage_sync.core.asking import Asking
 from engage_sync.core.assess import assess
 from engage_sync.core.definitions import Entity, ManagedField, Metric, MetricKind, Model, ObjectMap, ValueType
 from engage_sync.core.facts import Facts
@@ -39,7 +40,7 @@ def want(known: Facts, model: Model, entity: Entity, *managed: ManagedField, tim
     none = pl.DataFrame(schema={"external_id": pl.String, "connector": pl.String})
     found = assess(population, model, as_of=NOW, timezone=timezone, linked=none)
     target = ObjectMap("hubspot", "contacts", entity, write=managed)
-    return wanted(found, population, target, model=model, timezone=timezone, as_of=NOW)
+    return wanted(found, population, target, Asking(model, entity, NOW, timezone))
 
 
 def test_values_of_a_user() -> None:
@@ -99,11 +100,10 @@ def test_deactivated_users_want_everything_empty() -> None:
     assert frame.rows() == [("a", "a", "active;power", False), ("b", None, None, True)]
 
 
-def test_fields_that_are_not_computed_have_no_column() -> None:
-    known = facts([user("a", 1)])
-    health = ManagedField("f_health", "health", ValueType.SELECT, computed=False)
-    frame = want(known, Model(), Entity.USER, health, *fields("external_id"))
-    assert frame.columns == ["external_id", "f_external_id", DEACTIVATED]
+def test_verdicts_without_a_definition_are_empty() -> None:
+    sources = ("health", "stage", "segments", "signals", "mrr", "renewal_date")
+    frame = want(facts([user("a", 1)], [account("x")]), Model(), Entity.ACCOUNT, *fields(*sources))
+    assert frame.drop(DEACTIVATED).rows() == [("x", None, None, None, None, None, None)]
 
 
 def test_link_without_a_template_is_empty() -> None:

@@ -53,14 +53,16 @@ def test_every_block_of_code_is_a_file_that_is_run() -> None:
 
 
 def test_code_is_clean(shelf: Path) -> None:
-    ran(BIN / "ruff", "check", *PLAIN, "--select", RULES, "--ignore", "S101,S105", ".", within=shelf)
-    ran(BIN / "ruff", "format", "--check", *PLAIN, ".", within=shelf)
+    checked = ran(BIN / "ruff", "check", *PLAIN, "--select", RULES, "--ignore", "S101,S105", ".", within=shelf)
+    assert checked == "All checks passed!\n"
+    assert "already formatted" in ran(BIN / "ruff", "format", "--check", *PLAIN, ".", within=shelf)
 
 
 def test_types_are_sound_for_a_stranger(shelf: Path) -> None:
     """With the types that engage-sync ships, and no settings of this project."""
     line = (BIN / "mypy", "--strict", "--config-file", "", "--cache-dir", package.DOCS.parent / ".mypy_cache" / "docs")
-    ran(*line, "engage_sync_shelf", "tests", within=shelf)
+    told = ran(*line, "engage_sync_shelf", "tests", within=shelf)
+    assert told.startswith("Success: no issues found")
 
 
 def test_its_own_tests_pass(shelf: Path) -> None:

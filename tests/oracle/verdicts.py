@@ -1,7 +1,7 @@
 """The verdicts of semantics §2 to §4, §6 and §8 in plain dicts and loops, from messages and the model as it is in YAML.
 
-`users(...)` and `accounts(...)` give the rows of `show users|accounts --format jsonl` (architecture §6) for the values
-that are computed so far; stages, health, scores, segments and signals are empty. Slow on purpose; it knows nothing of
+`users(...)` and `accounts(...)` give the rows of `show users|accounts --format jsonl` (architecture §6) for models that
+define no stages, health, scores, segments or signals; `runs.py` fills those in. Slow on purpose; it knows nothing of
 the product.
 
 `crm`, where given, says what is linked: `{connector: {"users"|"accounts": {external id: {"object": …, "id": …,
@@ -69,17 +69,25 @@ def user_row(world: World, user: str) -> Row:
     }
 
 
-def roll_up(world: World, account: str) -> Row:
-    """Give the roll-ups of §4 for one account."""
-    members = [user for user in world.members.get(account, ()) if user not in world.deactivated]
+def members_of(world: World, account: str) -> list[str]:
+    return [user for user in world.members.get(account, ()) if user not in world.deactivated]
+
+
+def active_members(world: World, account: str) -> set[str]:
+    """Give the account's active users (§3): wherever they were active, or only what is attributed to it."""
+    members = members_of(world, account)
     if world.attributed_only:
-        active = {
+        return {
             event["who"]
             for event in world.activity_of.get(("account", account), [])
             if within(event["timestamp"], world.as_of, world.window)
         } & set(members)
-    else:
-        active = {user for user in members if "active" in world.types[user]}
+    return {user for user in members if "active" in world.types[user]}
+
+
+def roll_up(world: World, account: str) -> Row:
+    """Give the roll-ups of §4 for one account."""
+    members, active = members_of(world, account), active_members(world, account)
     seats = world.account_facts[account]["properties"].get("seats")
     return {
         "active": bool(active),

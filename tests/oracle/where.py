@@ -7,8 +7,9 @@ import math
 import re
 from collections.abc import Callable
 from datetime import date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from functools import cache
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -131,7 +132,9 @@ def arithmetic(sign: str, left: Any, right: Any) -> float | None:
 
 
 def rounded(value: float, digits: float = 0) -> float:
-    return float(Decimal(str(value)).quantize(Decimal(1).scaleb(-int(digits)), rounding=ROUND_HALF_UP))
+    """Round a half upwards: 2.5 is 3 and −2.5 is −2."""
+    upwards = ROUND_HALF_UP if value >= 0 else ROUND_HALF_DOWN
+    return float(Decimal(str(value)).quantize(Decimal(1).scaleb(-int(digits)), rounding=upwards))
 
 
 def beside(values: list[Any]) -> list[Any]:
@@ -145,8 +148,8 @@ def call(name: str, values: list[Any]) -> Any:  # noqa: PLR0911 - one line for e
     if name == "nullif":
         return None if compare("=", values[0], values[1]) else values[0]
     if name in ("least", "greatest"):
-        known = [v for v in beside(values) if v is not None]
-        return (min if name == "least" else max)(known) if known else None
+        all_known = beside(values)
+        return None if None in all_known else (min if name == "least" else max)(all_known)
     if name in ("lower", "upper", "length"):
         if not isinstance(values[0], str):
             return None
@@ -291,12 +294,22 @@ class Reader:
             return lambda names: call(token.lower(), [item(names) for item in items])
         if kind != "name":
             raise ValueError(f"not expected: {token!r}")
-        name = re.sub(r'"((?:[^"]|"")*)"', lambda quoted: quoted[1].replace('""', '"'), token)
+        name = unquoted(token)
         return lambda names: names(name)
 
 
 def joined(sign: str, left: Node, right: Node) -> Node:
     return lambda names: arithmetic(sign, left(names), right(names))
+
+
+def names_in(text: str) -> set[str]:
+    """Give the names that an expression reads."""
+    tokens = [*Reader(text).tokens, ("end", "")]
+    return {unquoted(token) for (kind, token), after in pairwise(tokens) if kind == "name" and after != ("sign", "(")}
+
+
+def unquoted(name: str) -> str:
+    return re.sub(r'"((?:[^"]|"")*)"', lambda quoted: quoted[1].replace('""', '"'), name)
 
 
 @cache

@@ -1,21 +1,26 @@
-"""The real events through the real command line equal the oracle, whether an instant is recorded or looked back at."""
+"""The real events under a model with every kind of verdict equal the oracle, recorded or looked back at."""
 
 from __future__ import annotations
 
+import json
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from engage_sync.core.definitions import Entity
+from engage_sync.sync import cycle, views
+from engage_sync.sync.wiring import Workspace, open_workspace
 from tests.oracle import messages as reading
-from tests.oracle import verdicts
+from tests.oracle.runs import runs
 from tests.sync.command import answer, engage, rows
 
 REAL = Path(__file__).parents[1] / "data" / "oss-usage"
 FILES = ("users.jsonl.gz", "events.jsonl.gz")
+LATER = datetime(2026, 8, 23, tzinfo=UTC)
 MOMENTS = ("2016-03-01T00:00:00Z", "2020-06-30T12:00:00Z", "2026-08-22T00:00:00Z")
 
 MODEL = """\
@@ -38,9 +43,53 @@ metrics:
   account:
     users_7d: {active_users: "*", window: 7d}
     users_90d: {active_users: "*changed", window: 90d}
+    users_1y: {active_users: "*", window: 365d}
     cpp: {count: "*", where: "properties.area = 'cpp'", window: 90d}
     least: {min: properties.area, window: 365d}
     last_event: {last: "*"}
+stages:
+  account:
+    - {name: new, when: "age_days >= 0"}
+    - {name: settled, when: "age_days >= 180"}
+    - {name: wide, when: "users >= 5 and active_users >= 1"}
+  user:
+    monotonic: true
+    steps:
+      - {name: newcomer, when: "days_90d >= 1"}
+      - {name: regular, when: "days_90d >= 10"}
+      - {name: core, when: "days_90d >= 20 and names_1y >= 3"}
+health:
+  account:
+    grace: 30d
+    confirm: 2
+    default: {good: ["active_users >= 2"], bad: ["active_users = 0", "users_90d < 0.5 * users_1y"]}
+    stages: {wide: {good: ["active_share >= 0.2"], bad: ["users_7d = 0"]}}
+  user:
+    precedence: bad_first
+    default: {good: ["days_90d >= 5"], bad: ["before > 2 * days_90d"]}
+scores:
+  reach: {entity: user, kind: weighted, window: 90d, weights: {"python changed": 3, "cpp*": 2.5, "docs*": 0, "*": 0.1}}
+  pulse: {entity: user, kind: weighted, weights: {"*": 1}}
+  depth:
+    entity: user
+    kind: rules
+    rules:
+      - {name: often, when: "days_90d >= 10", weight: 2}
+      - {name: broad, when: "names_1y >= 3", weight: 1.5}
+      - {name: began in python, when: "first_python < '2017-01-01'"}
+      - {name: rising, when: "scores.reach_trend > 0"}
+  team:
+    entity: account
+    kind: rules
+    rules: [{name: people, when: "active_users >= 3"}, {name: lively, when: "scores.pulse >= 30", weight: 3}]
+segments:
+  bus_factor: {entity: account, where: "users >= 3 and active_users = 1"}
+  strong: {entity: account, where: "scores.reach_sum >= 100 or scores.team_band = 'high'"}
+  stars: {entity: user, where: "types.power and scores.reach >= 75"}
+  starless: {entity: user, where: "not segments.stars and account.active_users = 1"}
+signals:
+  quiet: {entity: account, when: "health = 'bad' and stage <> 'new'", cooldown: 30d}
+  cooling: {entity: user, when: "scores.pulse_heat = 'cold' or scores.reach_trend <= -10"}
 """
 
 
@@ -61,25 +110,28 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("moments", [MOMENTS, MOMENTS[::-1]], ids=["forwards", "backwards"])
 def test_real_events(project: Path, told: list[dict[str, Any]], moments: tuple[str, ...]) -> None:
-    """Forwards every instant is recorded; backwards the second and third are looks back, which are not."""
-    recorded = None
-    for moment in moments:
-        found = answer(project, "compute", "--as-of", moment)
-        assert (found["run"] is None) == (recorded is not None and moment < recorded)
-        recorded = max(recorded or moment, moment)
-        check(project, told, moment)
+    """Forwards every instant is recorded and remembers the one before; backwards the second and third are looks back,
+    which are not recorded."""
+    expected = runs(told, yaml.safe_load(MODEL), moments, "America/New_York")
+    recorded = moments[0]
+    with open_workspace(project) as workspace:
+        for moment, theirs in zip(moments, expected, strict=True):
+            as_of = datetime.fromisoformat(moment)
+            run, _ = cycle.recompute(workspace, as_of, clock=lambda: LATER)
+            assert (run is None) == (moment < recorded)
+            recorded = max(recorded, moment)
+            check(workspace, as_of, theirs)
     newest = [row["external_id"] for row in rows(project, "users")]
     assert newest == [row["external_id"] for row in rows(project, "users", MOMENTS[-1])]
 
 
-def check(project: Path, told: list[dict[str, Any]], moment: str) -> None:
-    as_of = datetime.fromisoformat(moment)
-    for what, oracle in (("users", verdicts.users), ("accounts", verdicts.accounts)):
-        expected = oracle(told, yaml.safe_load(MODEL), as_of, "America/New_York")
-        shown = rows(project, what, moment)
-        assert len(shown) == len(expected) > 0
-        for mine, theirs in zip(shown, expected, strict=True):
-            assert differences(mine, theirs) == [], mine["external_id"]
+def check(workspace: Workspace, as_of: datetime, expected: dict[str, list[dict[str, Any]]]) -> None:
+    for entity in Entity:
+        shown = views.json_rows(workspace, views.show(workspace, entity, as_of, everyone=False)).to_list()
+        theirs = expected[f"{entity.value}s"]
+        assert len(shown) == len(theirs) > 0
+        for mine, other in zip(map(json.loads, shown), theirs, strict=True):
+            assert differences(mine, other) == [], mine["external_id"]
 
 
 def differences(mine: Any, theirs: Any, at: str = "") -> list[str]:

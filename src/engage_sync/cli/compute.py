@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import typer
+from rich.markup import escape
 
 from engage_sync.cli.options import HERE, AsJson, AsOf, ProjectFolder, clock, instant_or_now
 from engage_sync.cli.output import print_json, say, table
 from engage_sync.cli.reporting import drawn
+
+NAMED = 5
 
 
 def register(app: typer.Typer) -> None:
@@ -31,3 +34,8 @@ def compute(as_of: AsOf = None, project: ProjectFolder = HERE, as_json: AsJson =
     for name, count in answer["counts"].items():
         if count and name not in {*answer["user_types"], "users", "accounts", "power_limit"}:
             say(f"  {name.replace('_', ' ')}: {count:,}")
+    for gap in answer["unreadable"][:NAMED]:
+        where = f"{gap['entity']} {gap['external_id']}"
+        say(f"  {escape(where)}: {gap['property']} is {escape(repr(gap['value']))}, which cannot be read as its type")
+    for name, switched in answer["signals"].items():
+        say(f"  signal {name}: {switched['on']:,} fired, {switched['off']:,} cleared")

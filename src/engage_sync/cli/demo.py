@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from engage_sync.sandbox.company_stories import Story
     from engage_sync.sandbox.salesforce_server import SalesforceSandbox
     from engage_sync.sandbox.server import Sandbox
+    from engage_sync.sandbox.store import Store
     from engage_sync.sync.cycle import Report
     from engage_sync.sync.wiring import Workspace
 
@@ -34,8 +37,21 @@ SHOWN = {
     "all types": {"HubSpot": "engage_user_types", "Salesforce": "Engage_User_Types__c"},
     "lapsed influencer": {"HubSpot": "engage_lapsed_influencer", "Salesforce": "Engage_Lapsed_Influencer__c"},
     "last active": {"HubSpot": "engage_last_active", "Salesforce": "Engage_Last_Active__c"},
+    "engagement": {"HubSpot": "engage_engagement", "Salesforce": "Engage_Engagement__c"},
+    "signals": {"HubSpot": "engage_signals", "Salesforce": "Engage_Signals__c"},
+    "reasons": {"HubSpot": "engage_reasons", "Salesforce": "Engage_Reasons__c"},
 }
 """What is shown of a contact → its field in each CRM."""
+SHOWN_OF_ACCOUNTS = {
+    "stage": {"HubSpot": "engage_stage", "Salesforce": "Engage_Stage__c"},
+    "health": {"HubSpot": "engage_health", "Salesforce": "Engage_Health__c"},
+    "adoption": {"HubSpot": "engage_adoption", "Salesforce": "Engage_Adoption__c"},
+    "engagement": {"HubSpot": "engage_engagement", "Salesforce": "Engage_Engagement__c"},
+    "segments": {"HubSpot": "engage_segments", "Salesforce": "Engage_Segments__c"},
+    "signals": {"HubSpot": "engage_signals", "Salesforce": "Engage_Signals__c"},
+    "reasons": {"HubSpot": "engage_reasons", "Salesforce": "Engage_Reasons__c"},
+}
+"""What is shown of a company → its field in each CRM."""
 
 
 def register(app: typer.Typer) -> None:
@@ -94,6 +110,14 @@ class _Told:
         if not self.quiet:
             table(None, columns, lines)
 
+    def bars(self, workspace: Workspace) -> None:
+        from engage_sync.cli import bars as drawing  # noqa: PLC0415  start-up: --help needs none of it
+        from engage_sync.sync import bars  # noqa: PLC0415  start-up: --help needs none of it
+
+        if not self.quiet:
+            drawing.print_health(bars.health(workspace, None, everyone=False))
+            drawing.print_stages(bars.stages(workspace, None, everyone=False))
+
     def timing(self) -> None:
         self.line(f"\nAll of it took {time.perf_counter() - self.began:.0f} seconds.")
 
@@ -114,14 +138,25 @@ class _Crms:
             "SALESFORCE_CLIENT_SECRET": self.salesforce.client_secret,
         }
 
-    def seen(self, email: str) -> dict[str, Seen]:
-        """Give the contact with an address as each CRM holds it now, None where there is none."""
-        people, sales = self.hubspot.store, self.salesforce.store
-        contact, other = people.find("contacts", "email", email), sales.find("Contact", "Email", email)
+    def seen(self, story: Story) -> dict[str, Seen]:
+        """Give the contact, or the company of an account's story, as each CRM holds it now, None where there is
+        none."""
+        marketing, sales = self.hubspot.store, self.salesforce.store
+        if story.of_account:
+            mine = (record for record in marketing.ids("companies") if _domain(marketing, record) == story.domain)
+            here, there = next(mine, None), sales.find("Account", "Website", f"https://www.{story.domain}")
+        else:
+            address = story.email.lower()
+            here, there = marketing.find("contacts", "email", address), sales.find("Contact", "Email", address)
+        objects = ("companies", "Account") if story.of_account else ("contacts", "Contact")
         return {
-            "HubSpot": None if contact is None else people.values("contacts", contact),
-            "Salesforce": None if other is None else sales.text("Contact", other),
+            "HubSpot": None if here is None else marketing.values(objects[0], here),
+            "Salesforce": None if there is None else sales.text(objects[1], there),
         }
+
+
+def _domain(store: Store, record: str) -> str | None:
+    return store.values("companies", record).get("domain")
 
 
 def _play(root: Path, told: _Told) -> list[Report]:
@@ -137,6 +172,8 @@ def _play(root: Path, told: _Told) -> list[Report]:
     ):
         crms = _Crms(hubspot, salesforce)
         project_files.init(root, ["hubspot", "salesforce"])
+        for file in (root / "connectors").glob("*.yaml"):
+            file.write_text(re.sub(r"# (\w+: scores\.)", r"\1", file.read_text()))  # the model's scores too
         file = root / "connectors" / "hubspot.yaml"
         file.write_text(f"{file.read_text()}\nbase_url: {hubspot.base_url}\n")
 
@@ -158,43 +195,57 @@ def _play(root: Path, told: _Told) -> list[Report]:
                 f" {len(doctor.check(workspace)[0])} gaps left"
             )
             before = _seen(crms, company)
-            reports = [_sync(workspace, told, "sync: the first run")]
+            reports = [_sync(workspace, told, now, "sync: the first run")]
+            told.chapter("How the accounts are")
+            told.bars(workspace)
             _compare(told, company, before, _seen(crms, company), workspace)
-            reports.append(_sync(workspace, told, "sync again: nothing changed, so nothing is written"))
+            reports.append(_sync(workspace, told, now, "sync again: nothing changed, so nothing is written"))
     return reports
 
 
-def _sync(workspace: Workspace, told: _Told, title: str) -> Report:
+def _sync(workspace: Workspace, told: _Told, as_of: datetime, title: str) -> Report:
     from engage_sync.sync import cycle  # noqa: PLC0415  start-up: --help needs none of it
 
     told.chapter(title)
     with drawn(quiet=told.quiet) as progress:
-        report = cycle.sync(workspace, None, clock(), clock=clock, progress=progress)
+        report = cycle.sync(workspace, None, as_of, clock=clock, progress=progress)
     if not told.quiet:
         print_report(report)
     return report
 
 
 def _seen(crms: _Crms, company: Company) -> Contacts:
-    return {story.key: crms.seen(story.email.lower()) for story in company.stories}
+    return {story.key: crms.seen(story) for story in company.stories}
 
 
 def _compare(told: _Told, company: Company, before: Contacts, after: Contacts, workspace: Workspace) -> None:
-    told.chapter("What a CSM sees on the contact, before and after")
-    for story in company.stories:
+    told.chapter("What a CSM sees on the company or the contact, before and after")
+    for story in sorted(company.stories, key=lambda story: not story.of_account):
         explained = _verdict(workspace, story)
         old, new = before[story.key], after[story.key]
-        told.stories.append({"key": story.key, "user": story.user, "before": old, "after": new, "verdict": explained})
-        told.line(f"\n[bold]{escape(story.title)}[/bold]  {escape(story.email)} ({escape(story.user)})")
+        told.stories.append(
+            {
+                "key": story.key,
+                "user": story.user,
+                "account": story.account,
+                "before": old,
+                "after": new,
+                "verdict": explained,
+            }
+        )
+        who = f"{story.domain} ({story.account})" if story.of_account else f"{story.email} ({story.user})"
+        told.line(f"\n[bold]{escape(story.title)}[/bold]  {escape(who)}")
         told.line(f"  {escape(story.why)}")
         told.line(f"  verdict: {escape(explained)}")
         absent = [crm for crm, contact in new.items() if contact is None]
         if absent:
-            told.line(f"  no contact in {' nor in '.join(absent)}, so nothing to write there")
+            record = "company" if story.of_account else "contact"
+            told.line(f"  no {record} in {' nor in '.join(absent)}, so nothing to write there")
         there = [crm for crm in new if crm not in absent]
         if there:
             lines = [
-                [f"  {label}", *(_turn(old, new, crm, fields) for crm in there)] for label, fields in SHOWN.items()
+                [f"  {label}", *(_turn(old, new, crm, fields) for crm in there)]
+                for label, fields in (SHOWN_OF_ACCOUNTS if story.of_account else SHOWN).items()
             ]
             told.rows(["  field", *there], lines)
 
@@ -209,10 +260,13 @@ def _verdict(workspace: Workspace, story: Story) -> str:
     from engage_sync.core.definitions import Entity  # noqa: PLC0415  start-up: --help needs none of it
     from engage_sync.sync.explain import explain  # noqa: PLC0415  start-up: --help needs none of it
 
-    found = explain(workspace, Entity.USER, story.user, None)
+    entity, identity = (Entity.ACCOUNT, story.account or "") if story.of_account else (Entity.USER, story.user)
+    found = explain(workspace, entity, identity, None)
     held = [f"{reason.verdict} ({reason.why.split('; the rule')[0]})" for reason in found.reasons if reason.holds]
+    rules = [f"{node.verdict} {node.value}" for node in found.tree if node.verdict in {"stage", "health"}]
+    named = [node.verdict.partition(".")[2] for node in found.tree if node.value is True]
     stopped = [place.why for place in found.places if place.why.startswith("ambiguous")]
-    return "; ".join([*held, *stopped])
+    return "; ".join([*(rules if story.of_account else held), *named, *stopped])
 
 
 @contextmanager

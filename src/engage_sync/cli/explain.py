@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,6 +15,8 @@ from engage_sync.errors import Mistake
 
 if TYPE_CHECKING:
     from engage_sync.sync.explain import Explanation
+    from engage_sync.sync.explain_tree import Node
+    from engage_sync.sync.places import Place
 
 MARKS = {True: "[green]✓[/green]", False: "[dim]✗[/dim]", None: " "}
 
@@ -54,13 +58,73 @@ def _print(found: Explanation) -> None:
         say(f"[bold]{row['primary_user_type']}[/bold] ({', '.join(row['user_types'])})")  # type: ignore[arg-type]
     for reason in found.reasons:
         say(f"  {MARKS[reason.holds]} [bold]{reason.verdict}[/bold]: {escape(reason.why)}")
+    for node in found.tree:
+        if node.value is not False:
+            _print_node(node)
+    _print_others([node for node in found.tree if node.value is False])
+    if found.changes:
+        say(f"\n[bold]since run {found.since}[/bold]")
+        for change in found.changes:
+            why = f"  [dim]{escape('; '.join(change.why))}[/dim]" if change.why else ""
+            say(f"  {escape(change.name)}: {escape(_shown(change.before))} → {escape(_shown(change.after))}{why}")
     for place in found.places:
-        where = f"record {place.record}, " if place.record else ""
-        say(f"\n[bold]{escape(place.connector)} {escape(place.object)}[/bold]: {where}{escape(place.why)}")
-        if place.fields:
-            lines = [(one.field, one.source, one.wanted, one.seen, one.decision) for one in place.fields]
-            table(None, ("field", "from", "wanted", "in the CRM", "decision"), lines)
+        _print_place(place)
+    if found.counts:
+        say("\n[bold]events in the activity window[/bold]")
+        table(
+            None,
+            ("event", "count", "last at"),
+            ([line[name] for name in ("event", "count", "last_at")] for line in found.counts),
+            right=["count"],
+        )
     if found.newest:
         say("\n[bold]newest messages[/bold]")
         columns = ("timestamp", "kind", "event", "account")
         table(None, columns, ([line.get(name) for name in columns] for line in found.newest))
+
+
+def _print_node(node: Node) -> None:
+    """Print one verdict, and under it the rules that were asked."""
+    said = MARKS[node.value] if isinstance(node.value, bool) else f"[bold]{escape(_shown(node.value))}[/bold]"
+    say(f"\n[bold]{escape(node.verdict)}[/bold] {said}{'  ' + escape(node.why) if node.why else ''}")
+    for marker in node.rules:
+        part = f"{marker.part}: " if node.verdict in {"health", "stage"} else ""
+        weight = f" [dim](weight {marker.weight:g})[/dim]" if marker.weight is not None else ""
+        values = ", ".join(f"{name} = {_shown(value)}" for name, value in marker.values.items())
+        unknown = " [dim]unknown[/dim]" if marker.matched is None else ""
+        named = f"{marker.name}: " if marker.name not in {marker.rule, marker.part} else ""
+        rule = escape(part + named + marker.rule)
+        say(f"  {MARKS[bool(marker.matched)]} {rule}{weight}{unknown}  [dim]{escape(values)}[/dim]")
+
+
+def _print_others(nodes: Sequence[Node]) -> None:
+    """Print the segments and signals that do not hold, a line each."""
+    if nodes:
+        say("\n[bold]does not hold[/bold]")
+    for node in nodes:
+        values = ", ".join(f"{name} = {_shown(value)}" for rule in node.rules for name, value in rule.values.items())
+        rule = node.rules[0].rule if node.rules else ""
+        say(f"  {MARKS[False]} {escape(node.verdict)}: {escape(rule)}  [dim]{escape(values)}[/dim]")
+
+
+def _print_place(place: Place) -> None:
+    where = f"record {place.record}, " if place.record else ""
+    say(f"\n[bold]{escape(place.connector)} {escape(place.object)}[/bold]: {escape(where + place.why)}")
+    if place.url:
+        say(f"[dim]{escape(place.url)}[/dim]")
+    if place.fields:
+        lines = [(one.field, one.source, one.wanted, one.seen, one.decision) for one in place.fields]
+        table(None, ("field", "from", "wanted", "in the CRM", "decision"), lines)
+
+
+def _shown(value: object) -> str:
+    """Write a value for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value)) or "–"
+    return "–" if value is None else str(value)

@@ -30,6 +30,7 @@ from engage_sync.cli import (
     show,
     status,
     sync,
+    test,
 )
 from engage_sync.errors import EXIT_BUG, EXIT_DONE, EngageError, Misbehaved, Mistake
 
@@ -55,6 +56,7 @@ for module in (
     demo,
     check,
     schema,
+    test,
     provision,
     import_,
     pull,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from engage_sync.sync.pull import Pulled
 
 SHOWN_CHANGES = 40
+SHOWN_MOVES = 15
 BUCKETS = ("written", "unchanged", "drift_kept", "ambiguous", "unlinked", "gone", "refused", "held", "failed")
 
 
@@ -99,9 +100,41 @@ def print_report(report: Report) -> None:
     table(None, ("connector", "object", "records"), lines)
     if report.no_record:
         say(f"{report.no_record:,} users and accounts have no record in a CRM.")
+    _print_signals(report)
     print_errors(report)
     if report.exit == EXIT_PARTIAL:
         say(f"Refused and failed records are listed by `engage-sync runs {report.run}`.")
+
+
+def _print_signals(report: Report) -> None:
+    """Print what became of the actions that signals ask for, and what could not be done."""
+    counts = {name: report.signals.get(name) for name in ("delivered", "pending", "failed", "skipped")}
+    told = [f"{count:,} {name}" for name, count in counts.items() if isinstance(count, int) and count]
+    if told:
+        say(f"Actions of signals: {', '.join(told)}.")
+    problems = report.signals.get("problems")
+    for problem in problems if isinstance(problems, list) else []:
+        say(f"[bold]signal[/bold] {escape(str(problem))}")
+
+
+def _print_moves(report: Report) -> None:
+    """Print which verdicts would change against the newest recorded run, and which signals would fire."""
+    lines = [
+        (
+            f"{one.entity.value} {one.kind} {one.name}".strip(),
+            f"{one.changed:,} of {one.of:,}",
+            " → ".join("–" if value is None else value for value in one.commonest),
+            "most of them" if one.most else "",
+        )
+        for one in report.moves[:SHOWN_MOVES]
+    ]
+    if lines:
+        table("\nVerdicts that would change", ("verdict", "changes", "mostly", ""), lines, right=["changes"])
+    if any(one.most for one in report.moves):
+        say("[bold]A verdict of most would change[/bold]: is that meant by a change of the model, or are data missing?")
+    signals = report.signals.get("signals")
+    for name, counts in signals.items() if isinstance(signals, dict) else ():
+        say(f"signal {escape(name)}: {counts['on']:,} would fire, {counts['off']:,} would clear")
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -113,6 +146,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 def print_plan(report: Report) -> None:
     """Print a plan: counts, then the first changes, record by record."""
     print_report(report)
+    _print_moves(report)
     changes = report.changes
     if not changes.height:
         if report.exit == 0:

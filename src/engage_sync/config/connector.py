@@ -4,7 +4,7 @@ source and contradiction as a problem.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from engage_sync.config import secrets
 from engage_sync.config.connector_file import OWN_KEYS, ConnectorDefinition, LongField, MatchSection, ObjectDefinition
-from engage_sync.config.fields import Source, fitting
+from engage_sync.config.fields import TEMPLATE_TYPES, Source, constant, fitting, reads_as, template
 from engage_sync.config.model import CrmObjects
 from engage_sync.config.problems import Problems, nearest
 from engage_sync.config.validation import relevant, report, validated
@@ -101,10 +101,12 @@ class Draft:
         written = self.document.data.get("objects", {})
         complete = self.document.readable and isinstance(written, dict) and set(written) == set(objects)
         fields: dict[Entity, frozenset[str]] = {}
+        matched: dict[Entity, frozenset[str]] = {}
         for item in objects.values():
             entity = Entity(item.entity)
             fields[entity] = fields.get(entity, frozenset()) | frozenset(item.write)
-        return CrmObjects(frozenset(fields) if complete else None, fields)
+            matched[entity] = matched.get(entity, frozenset()) | frozenset(_fields(item.match))
+        return CrmObjects(frozenset(fields) if complete else None, fields, matched)
 
 
 def draft(document: Document, types: Mapping[str, ConnectorType], problems: Problems) -> Draft:
@@ -143,6 +145,19 @@ def _check_settings(document: Document, definition: type[BaseModel], problems: P
             if not (isinstance(detail["input"], str) and secrets.has_reference(detail["input"]))
         ]
         report(definition, known, document, problems, OWN_KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a field is made of: its source as written, the value's type and options, the field types that can hold it,
+    where it stands, and how a sentence calls it."""
+
+    source: str
+    value: Source
+    fitting: frozenset[ValueType]
+    location: Path
+    told: str = ""
+    parts: tuple[str, ...] = ()
 
 
 class ObjectBuilder:
@@ -206,27 +221,64 @@ class ObjectBuilder:
 
     def _managed(self, name: str, entity: Entity, field_name: str, value: str | LongField) -> ManagedField:
         location: Path = ("objects", name, "write", field_name)
-        source, drift, kind = (
-            (value, "overwrite", None) if isinstance(value, str) else (value.from_, value.on_drift, value.type)
-        )
-        from_location = location if isinstance(value, str) else (*location, "from")
-        found = self._source(entity, source, from_location)
-        if field_name == self.draft.definition.objects[name].match.external_id and source != "external_id":
+        given = LongField.model_validate({"from": value}) if isinstance(value, str) else value
+        made = self._made(entity, given, location, short=isinstance(value, str))
+        if field_name == self.draft.definition.objects[name].match.external_id and given.from_ != "external_id":
             what = f"records are matched by `{field_name}`; it can only be written from `external_id`"
-            self.problems.at_value(self.document, from_location, what)
-        if kind is not None and self.sources is not None and ValueType(kind) not in fitting(found.type):
-            fits = ", ".join(f"`{fit}`" for fit in sorted(fitting(found.type)))
-            what = f"a field of type `{kind}` cannot hold `{source}`, a {found.type}; fitting types: {fits}"
+            self.problems.at_value(self.document, made.location, what)
+        kind = None if given.type is None else ValueType(given.type)
+        if kind is not None and kind not in made.fitting:
+            fits = ", ".join(f"`{fit}`" for fit in sorted(made.fitting))
+            what = f"a field of type `{kind}` cannot hold {made.told}; fitting types: {fits}"
             self.problems.at_value(self.document, (*location, "type"), what)
-        options = found.options if kind in {None, "select", "multiselect"} else ()
+        chosen = kind or made.value.type
         return ManagedField(
             field=field_name,
-            source=source,
-            type=ValueType(kind) if kind else found.type,
-            on_drift=OnDrift(drift),
-            options=options,
-            computed=found.computed,
+            source=made.source,
+            type=chosen,
+            on_drift=OnDrift(given.on_drift),
+            options=made.value.options if chosen in {ValueType.SELECT, ValueType.MULTISELECT} else (),
+            parts=made.parts,
         )
+
+    def _made(self, entity: Entity, given: LongField, location: Path, *, short: bool) -> _Made:
+        """Find out what a field is made of: a value, a constant or a template."""
+        keys = [
+            key
+            for key, one in (("from", given.from_), ("value", given.value), ("template", given.template))
+            if one is not None
+        ]
+        if len(keys) != 1:
+            what = f"`{location[-1]}` needs exactly one of `from`, `value` and `template`"
+            self.problems.at_key(self.document, location, what + (f", not {' and '.join(keys)}" if keys else ""))
+            return _Made("", Source(ValueType.TEXT), frozenset(ValueType), location)
+        place = location if short else (*location, keys[0])
+        if given.value is not None:
+            return self._constant(given.value, place)
+        if given.template is not None:
+            return self._template(entity, given.template, place)
+        source = given.from_ or ""
+        found = self._source(entity, source, place)
+        fits = frozenset(ValueType) if self.sources is None else fitting(found.type)
+        return _Made(source, found, fits, place, f"`{source}`, a {found.type}")
+
+    def _constant(self, value: str | int | float | bool, location: Path) -> _Made:
+        text, natural = constant(value)
+        if not text:
+            self.problems.at_value(self.document, location, "`value` must not be empty; leave the field out instead")
+        fits = frozenset(kind for kind in ValueType if reads_as(text, kind))
+        told = f"the constant `{text}`"
+        return _Made(text, Source(natural, (text,)), fits, location, told, (text,))
+
+    def _template(self, entity: Entity, text: str, location: Path) -> _Made:
+        try:
+            parts = template(text)
+        except ValueError as error:
+            self.problems.at_value(self.document, location, str(error))
+            parts = (text,)
+        for source in parts[1::2]:
+            self._source(entity, source, location)
+        return _Made(text, Source(ValueType.TEXT), TEMPLATE_TYPES, location, "a template", parts)
 
     def _source(self, entity: Entity, source: str, location: Path) -> Source:
         if self.sources is None:
@@ -236,7 +288,7 @@ class ObjectBuilder:
             what = f"`{source}` is no value of {'a user' if entity is Entity.USER else 'an account'}"
             if source in self.sources[Entity.USER if entity is Entity.ACCOUNT else Entity.ACCOUNT]:
                 what += f", only of {'an account' if entity is Entity.USER else 'a user'}"
-            self.problems.at_value(self.document, location, f"{what}; {nearest(source, self.sources[entity])}")
+            self.problems.at_value(self.document, location, f"{what}; {_closest(source, self.sources[entity])}")
         return found or Source(ValueType.TEXT)
 
     def _read(self, name: str, entity: Entity, listed: list[str]) -> tuple[str, ...]:
@@ -251,6 +303,15 @@ class ObjectBuilder:
         for item in self.model.properties_of(entity):
             if item.connector == self.draft.name:
                 yield item.path
+
+
+def _closest(source: str, values: Iterable[str]) -> str:
+    """Give the end of a sentence about an unknown value; of a score, segment or signal the nearest of its kind."""
+    kind, point, _ = source.partition(".")
+    if not point or kind not in {"scores", "segments", "signals"}:
+        return nearest(source, values)
+    alike = [name for name in values if name.startswith(f"{kind}.")]
+    return nearest(source, alike) if alike else f"the model defines no such {kind}"
 
 
 def _fields(match: MatchSection) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from engage_sync.config.parts import Definition, NonEmpty, Schedule
+from engage_sync.config.parts import Constant, Definition, NonEmpty, Schedule
 from engage_sync.config.verdict_parts import EntityName
 
 FieldType = Literal["text", "long_text", "number", "boolean", "date", "datetime", "select", "multiselect", "url"]
@@ -36,9 +36,17 @@ class MatchSection(Definition):
 
 
 class LongField(Definition):
-    """A field to write, with what is special about it."""
+    """A field to write, with what is special about it: exactly one of `from`, `value` and `template`."""
 
-    from_: NonEmpty = Field(alias="from", description="The value: a verdict, metric, property or built-in.")
+    from_: NonEmpty | None = Field(
+        None, alias="from", description="The value: a verdict, metric, property or built-in (see model.md)."
+    )
+    value: Constant | None = Field(None, description="The same for all: a text, a number, `true` or `false`.")
+    template: NonEmpty | None = Field(
+        None,
+        description='Text with values in it, like `"{name}: {stage}, {health}"`; `{{` and `}}` are braces. A '
+        "value that is empty leaves its place empty.",
+    )
     on_drift: Literal["overwrite", "respect"] = Field(
         "overwrite", description="When a person changed the field: write ours again, or leave theirs."
     )
@@ -62,7 +70,8 @@ class ObjectDefinition(Definition):
     match: MatchSection = Field(default_factory=MatchSection, description="How records are matched.")
     read: list[NonEmpty] = Field(default_factory=list, description="Further fields to read.")
     write: dict[NonEmpty, FieldSource] = Field(
-        default_factory=dict, description="The fields we keep true: `FIELD: VALUE`, or `{from: …, on_drift: …}`."
+        default_factory=dict,
+        description="The fields we keep true: `FIELD: VALUE`, or `{from: …, on_drift: …}`; model.md lists the values.",
     )
 
 

@@ -11,8 +11,17 @@ from datetime import timedelta
 
 from engage_sync.config.free_mail import FREE_MAIL
 from engage_sync.config.model_file import LongProperty, MetricDefinition, ModelFile
-from engage_sync.config.names import built_ins, days_to, metric_type, name_refusal, rule_type
+from engage_sync.config.names import (
+    EVENT_KINDS,
+    built_ins,
+    days_to,
+    metric_known,
+    metric_type,
+    name_refusal,
+    rule_type,
+)
 from engage_sync.config.problems import Problems, nearest
+from engage_sync.config.reach import Reach, Reading
 from engage_sync.config.yaml_lines import Document
 from engage_sync.core.definitions import (
     Activity,
@@ -26,13 +35,14 @@ from engage_sync.core.definitions import (
     ValueType,
 )
 from engage_sync.core.expressions import BadExpression, Expression, Type, parse
+from engage_sync.core.never import Known, refusal
 
 Path = tuple[str | int, ...]
 
 _GLOB_KINDS = ("count", "active_days", "first", "last", "active_users")
 _VALUE_KINDS = ("distinct", "sum", "min", "max", "avg")
 _KINDS = (*_GLOB_KINDS, *_VALUE_KINDS)
-_WHERE_NAMES = {"event": Type.TEXT, "kind": Type.TEXT}
+_WHERE = Reading({"event": Type.TEXT, "kind": Type.TEXT}, {"kind": Known(EVENT_KINDS)}, ("properties.",))
 _PROPERTY_VALUE = re.compile(r"properties\.[^\s]+")
 _SOURCE = re.compile(r"(traits)\.([^\s.][^\n]*)|(crm)\.([^\s.]+)\.([^\s]+)")
 _MONEY_TYPES: Mapping[str, tuple[ValueType, ...]] = {
@@ -46,13 +56,14 @@ _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 @dataclass(frozen=True, slots=True)
 class CrmObjects:
-    """What the model may know of one connector file: its objects' entities and the fields it writes.
+    """What the model may know of one connector file: its objects' entities, the fields it writes and matches by.
 
     `entities` is None when the file could not be read well enough to tell.
     """
 
     entities: frozenset[Entity] | None = None
     written: Mapping[Entity, frozenset[str]] = field(default_factory=dict)
+    matched: Mapping[Entity, frozenset[str]] = field(default_factory=dict)
 
 
 class ModelBuilder:
@@ -64,11 +75,14 @@ class ModelBuilder:
         self.problems = problems
         self.properties: dict[Entity, dict[str, Property]] = {entity: {} for entity in Entity}
         self.metrics: dict[Entity, dict[str, Metric]] = {entity: {} for entity in Entity}
+        self.reach = Reach({}, {entity: {} for entity in Entity})
 
     def build(self, connectors: Mapping[str, CrmObjects]) -> Model:
-        """Build everything up to the user types; `declared` and `options` are left to the verdicts."""
+        """Build everything up to the user types; `reach` then knows what the rules of verdicts may read."""
         for entity in Entity:
             self._declare(entity, connectors)
+        self.reach = Reach(self.document.data, {entity: self.named(entity) for entity in Entity})
+        self.reach.know({entity: self.known(entity) for entity in Entity})
         definition = self.definition
         activity = definition.activity
         links = {Entity.USER: definition.links.user, Entity.ACCOUNT: definition.links.account}
@@ -85,17 +99,20 @@ class ModelBuilder:
             free_mail=FREE_MAIL,
         )
 
-    def rule(
-        self, text: str | None, location: Path, names: Mapping[str, Type], prefixes: tuple[str, ...] = ()
-    ) -> Expression | None:
+    def rule(self, text: str | None, location: Path, reading: Reading) -> Expression | None:
         """Parse the rule at `location`; None when there is none or when it has a problem."""
         if text is None:
             return None
         try:
-            return parse(text, names, open_prefixes=prefixes)
+            found = parse(text, reading.types, open_prefixes=reading.prefixes)
         except BadExpression as error:
-            self.problems.in_rule(self.document, location, error)
+            what = reading.refused(error.name) if error.name is not None else None
+            self.problems.in_rule(self.document, location, BadExpression(what, error.column) if what else error)
             return None
+        never = refusal(found, reading.known)
+        if never is not None:
+            self.problems.in_rule(self.document, location, never)
+        return None if never is not None else found
 
     def declared(self, entity: Entity, *, from_traits: bool = False) -> dict[str, Type]:
         """Give the declared names and `days_to_X` with their types; one that has a problem is UNKNOWN, but known."""
@@ -110,7 +127,7 @@ class ModelBuilder:
         broken = [
             name
             for section in ("properties", *(() if from_traits else ("metrics",)))
-            for name, _ in self._written(section, entity)
+            for name in self.written(section, entity)
             if name not in self.properties[entity] and name not in self.metrics[entity]
         ]
         for name in broken:
@@ -121,28 +138,32 @@ class ModelBuilder:
 
     def named(self, entity: Entity) -> dict[str, Type]:
         """Give all names that a rule of the entity may read before any verdict but the user types."""
-        return {name: rule_type(kind) for name, kind in built_ins(entity).items()} | self.declared(entity)
+        return {name: rule_type(term.type) for name, term in built_ins(entity).items()} | self.declared(entity)
+
+    def known(self, entity: Entity) -> dict[str, Known]:
+        """Give what the names without a verdict can be, beside their type."""
+        metrics = {name: metric_known(item) for name, item in self.metrics[entity].items()}
+        return {name: term.known for name, term in built_ins(entity).items()} | metrics
 
     def value_types(self, entity: Entity) -> dict[str, ValueType]:
         """Give the declared names with the types of their values; one that has a problem counts as text."""
         properties = {name: item.type for name, item in self.properties[entity].items()}
         metrics = {name: metric_type(item) for name, item in self.metrics[entity].items()}
-        written = [name for section in ("properties", "metrics") for name, _ in self._written(section, entity)]
+        written = [name for section in ("properties", "metrics") for name in self.written(section, entity)]
         return dict.fromkeys(written, ValueType.TEXT) | properties | metrics
 
-    def _written(self, section: str, entity: Entity) -> Iterator[tuple[str, object]]:
-        """Give the names that the file declares, valid or not, in file order."""
+    def written(self, section: str, entity: Entity) -> tuple[str, ...]:
+        """Give the names that the files declare, valid or not, in their order."""
         found = self.document.data.get(section)
         inner = found.get(entity.value) if isinstance(found, dict) else None
-        if isinstance(inner, dict):
-            yield from inner.items()
+        return tuple(inner) if isinstance(inner, dict) else ()
 
     def _declare(self, entity: Entity, connectors: Mapping[str, CrmObjects]) -> None:
         taken: dict[str, Path] = {}
         for section in ("properties", "metrics"):
-            for name, _ in self._written(section, entity):
+            for name in self.written(section, entity):
                 location: Path = (section, entity.value, name)
-                refusal = name_refusal(name, entity) or self._clash(name, taken)
+                refusal = name_refusal(name, entity) or self._clash(name, taken, location)
                 if refusal:
                     self.problems.at_key(self.document, location, refusal)
                 else:
@@ -161,11 +182,16 @@ class ModelBuilder:
                 what = f"`{name}` belongs to the date property `{name.removeprefix('days_to_')}`; choose another name"
                 self.problems.at_key(self.document, taken[name], what)
 
-    def _clash(self, name: str, taken: Mapping[str, Path]) -> str | None:
+    def _place(self, other: Path, beside: Path) -> str:
+        """Tell where a key stands: the line, and the file where it is another one."""
+        file, line = self.document.key_place(*other)
+        return f"line {line}" if file == self.document.key_place(*beside)[0] else f"{file}:{line}"
+
+    def _clash(self, name: str, taken: Mapping[str, Path], location: Path) -> str | None:
         first = taken.get(name.lower())
         if first is None:
             return None
-        where = f"a {'metric' if first[0] == 'metrics' else 'property'} in line {self.document.key_line(*first)}"
+        where = f"a {'metric' if first[0] == 'metrics' else 'property'} in {self._place(first, location)}"
         if first[-1] == name:
             return f"`{name}` is already {where}; metrics and properties share their names"
         return f"`{name}` differs only by case from `{first[-1]}`, {where}"
@@ -218,7 +244,7 @@ class ModelBuilder:
         found = list(self._metric_problems(entity, kind, metric))
         for part, what in found:
             self.problems.at_key(self.document, (*location, part), what)
-        where = self.rule(metric.where, (*location, "where"), _WHERE_NAMES, ("properties.",))
+        where = self.rule(metric.where, (*location, "where"), _WHERE)
         if found or (where is None and metric.where is not None):
             return
         reads_value = kind in _VALUE_KINDS
@@ -247,8 +273,7 @@ class ModelBuilder:
 
     def _measure(self) -> str:
         measure = self.definition.user_types.power.measure
-        written = [name for name, _ in self._written("metrics", Entity.USER)]
-        valid = ["events", "active_days", *written]
+        valid = ["events", "active_days", *self.written("metrics", Entity.USER)]
         if measure not in valid:
             what = f"`{measure}` is no measure of users; {nearest(measure, valid)}"
             self.problems.at_value(self.document, ("user_types", "power", "measure"), what)
@@ -256,7 +281,8 @@ class ModelBuilder:
 
     def _influencer(self, connectors: Mapping[str, CrmObjects]) -> InfluencerRule:
         definition = self.definition.user_types.influencer
-        where = self.rule(definition.where, ("user_types", "influencer", "where"), self.named(Entity.USER))
+        reading = self.reach.reading(Entity.USER, "types")
+        where = self.rule(definition.where, ("user_types", "influencer", "where"), reading)
         if definition.connectors is None:
             return InfluencerRule(where)
         for index, name in enumerate(definition.connectors):
@@ -266,7 +292,13 @@ class ModelBuilder:
         return InfluencerRule(where, tuple(dict.fromkeys(definition.connectors)))
 
     def _deactivated(self) -> Expression | None:
-        return self.rule(self.definition.deactivated, ("deactivated",), self.declared(Entity.USER, from_traits=True))
+        others = {*self.reach.types[Entity.USER], *self.reach.later[Entity.USER]}
+
+        def refused(name: str) -> str | None:
+            return f"`deactivated` reads properties from traits only, not `{name}`" if name in others else None
+
+        traits = self.declared(Entity.USER, from_traits=True)
+        return self.rule(self.definition.deactivated, ("deactivated",), Reading(traits, refused=refused))
 
     def _check_links(self, links: Mapping[Entity, str | None]) -> None:
         for entity, link in links.items():

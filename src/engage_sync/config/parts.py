@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
+from math import isfinite
 from types import NoneType
 from typing import Annotated, get_args
 
@@ -89,3 +90,21 @@ Exact = Annotated[Decimal, BeforeValidator(_digits), WithJsonSchema({"type": "nu
 """A number with exactly the decimal digits that were written."""
 
 NonEmpty = Annotated[str, Field(min_length=1)]
+
+
+def _one_line(value: object) -> object:
+    return " ".join(value.split()) if isinstance(value, str) else value
+
+
+Sentence = Annotated[str, Field(min_length=1), BeforeValidator(_one_line)]
+"""Words for people; line breaks and runs of spaces count as one space."""
+
+
+def _constant(value: object) -> object:
+    if isinstance(value, list | dict) or (isinstance(value, float) and not isfinite(value)):
+        raise PydanticCustomError("constant", "must be text, a number, true or false")
+    return value
+
+
+Constant = Annotated[str | bool | int | float, BeforeValidator(_constant)]
+"""A value that is written to a CRM field as it stands."""

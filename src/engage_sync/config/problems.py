@@ -27,11 +27,11 @@ class Problems:
 
     def at_key(self, document: Document, location: tuple[str | int, ...], what: str) -> None:
         """Note a problem with the key (or the list item) at `location`."""
-        self._found.append(Problem(what, document.file, document.key_line(*location)))
+        self._found.append(Problem(what, *document.key_place(*location)))
 
     def at_value(self, document: Document, location: tuple[str | int, ...], what: str) -> None:
         """Note a problem with the value at `location`."""
-        self._found.append(Problem(what, document.file, document.value_line(*location)))
+        self._found.append(Problem(what, *document.value_place(*location)))
 
     def in_rule(self, document: Document, location: tuple[str | int, ...], error: BadExpression) -> None:
         """Note what is wrong in the expression at `location`."""

@@ -1,12 +1,13 @@
-"""Loads a project: reads `config/engage.yaml`, `config/model.yaml` and `connectors/*.yaml`, and gives one frozen
-`Project`, or one `Mistake` with every problem of every file. It opens nothing, logs in nowhere and looks up no secret.
+"""Loads a project: reads `config/engage.yaml`, `config/model.yaml` with `config/model/*.yaml`, and `connectors/*.yaml`,
+and gives one frozen `Project`, or one `Mistake` with every problem of every file. It opens nothing, logs in nowhere
+and looks up no secret.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -18,18 +19,21 @@ from engage_sync.config.connector import ConnectorType, Draft, ObjectBuilder, Se
 from engage_sync.config.engage_file import EngageFile
 from engage_sync.config.fields import Source, sources
 from engage_sync.config.model import ModelBuilder
+from engage_sync.config.model_documents import together
 from engage_sync.config.model_file import ModelFile
+from engage_sync.config.model_tests import ModelTest, ModelTestBuilder
 from engage_sync.config.problems import Problems
 from engage_sync.config.validation import validated
-from engage_sync.config.verdicts import Declared, VerdictChecker
+from engage_sync.config.verdicts import VerdictBuilder
 from engage_sync.config.yaml_lines import Document, Value, read_document
-from engage_sync.core.definitions import Brakes, Entity, Model, ObjectMap, ValueType
+from engage_sync.core.definitions import Brakes, Entity, Model, ObjectMap
 from engage_sync.errors import Mistake, Problem
 
-__all__ = ["ConnectorFile", "ConnectorType", "Project", "Schedule", "load"]
+__all__ = ["ConnectorFile", "ConnectorType", "ModelTest", "Project", "Schedule", "load"]
 
 ENGAGE_FILE = "config/engage.yaml"
 MODEL_FILE = "config/model.yaml"
+MODEL_FOLDER = "config/model"
 CONNECTORS = "connectors"
 
 _ENGAGE_ITEMS = (("events", "*"), ("brakes", "*"), ("server", "*"))
@@ -101,6 +105,8 @@ class Project:
     document: Document = field(repr=False, compare=False)
     store: str = field(repr=False)
     options: Mapping[str, Value] = field(repr=False)
+    tests: tuple[ModelTest, ...] = field(default=(), repr=False)
+    """The model's own tests, in file order."""
 
     def database_url(self) -> str:
         """Give the URL with secrets filled in and a relative SQLite path made absolute. Raises Mistake."""
@@ -157,7 +163,7 @@ def load(root: Path, connector_types: Mapping[str, ConnectorType]) -> Project:
         if (document := _read(root, file, problems)) is not None
         for item in [draft(document, connector_types, problems)]
     }
-    model, values = _model(_read(root, MODEL_FILE, problems), drafts, problems)
+    model, tests, values = _model(_model_document(root, problems), drafts, problems)
     connectors = tuple(_connector_file(item, model, values, root, problems) for item in drafts.values())
     if found := problems.all():
         raise Mistake(found)
@@ -175,6 +181,7 @@ def load(root: Path, connector_types: Mapping[str, ConnectorType]) -> Project:
         document=engage,
         store=definition.events.store,
         options=dict(definition.events.engine_options),
+        tests=tests,
     )
 
 
@@ -207,7 +214,8 @@ def _connector_files(root: Path, problems: Problems) -> list[str]:
 
 
 def _refuse_other_endings(root: Path, problems: Problems) -> None:
-    for path in sorted([*(root / "config").glob("*.yml"), *(root / CONNECTORS).glob("*.yml")]):
+    folders = [root / "config", root / MODEL_FOLDER, root / CONNECTORS]
+    for path in sorted(path for folder in folders for path in folder.glob("*.yml")):
         file = path.relative_to(root).as_posix()
         problems.extend([Problem(f"files end in .yaml here; rename it to {path.stem}.yaml", file)])
 
@@ -218,33 +226,31 @@ def _check_references(document: Document, problems: Problems) -> None:
             problems.at_value(document, location, what)
 
 
+def _model_document(root: Path, problems: Problems) -> Document:
+    """Read the files of the model, `config/model.yaml` first, as one document; an empty one when there is none."""
+    names = sorted(path.name for path in (root / MODEL_FOLDER).glob("*.yaml") if not path.name.startswith("."))
+    files = [MODEL_FILE, *(f"{MODEL_FOLDER}/{name}" for name in names)]
+    found = [document for file in files if (document := _read(root, file, problems)) is not None]
+    document, twice = together(found, MODEL_FILE)
+    problems.extend(twice)
+    return document
+
+
 def _model(
-    document: Document | None, drafts: Mapping[str, Draft], problems: Problems
-) -> tuple[Model, Mapping[Entity, Mapping[str, Source]] | None]:
-    """Build the model and the values that a field map may name; None for those when the file could not be read."""
-    document = document or Document(MODEL_FILE)
+    document: Document, drafts: Mapping[str, Draft], problems: Problems
+) -> tuple[Model, tuple[ModelTest, ...], Mapping[Entity, Mapping[str, Source]] | None]:
+    """Build the model, its tests, and the values that a field map may name; None when the files could not be read."""
     definition = validated(ModelFile, document, document.data, problems, _MODEL_ITEMS)
+    if not document.readable:  # what another file does not know may stand in the one that cannot be read
+        document, definition = Document(document.file, readable=False), ModelFile()
     builder = ModelBuilder(document, definition, problems)
-    model = builder.build({name: item.crm_objects() for name, item in drafts.items()})
-    checker = VerdictChecker(builder, drafts)
-    checker.check()
-    values = {entity: sources(entity, builder.value_types(entity), checker.declared[entity]) for entity in Entity}
-    declared, options = _together(checker.declared)
-    model = replace(model, declared=declared, options=options)
-    return model, values if document.readable else None
-
-
-def _together(
-    verdicts: Mapping[Entity, Declared],
-) -> tuple[dict[str, ValueType], dict[str, tuple[str, ...]]]:
-    """Put the verdicts of both entities together; options of users come first."""
-    types: dict[str, ValueType] = {}
-    options: dict[str, tuple[str, ...]] = {}
-    for declared in verdicts.values():
-        types |= declared.types
-        for name, found in declared.options.items():
-            options[name] = tuple(dict.fromkeys((*options.get(name, ()), *found)))
-    return types, options
+    connectors = {name: item.crm_objects() for name, item in drafts.items()}
+    model = builder.build(connectors)
+    model = VerdictBuilder(builder, connectors).build(model)
+    tests = ModelTestBuilder(builder).build(definition.tests, frozenset(drafts))
+    verdicts = builder.reach.declared
+    values = {entity: sources(entity, builder.value_types(entity), verdicts[entity]) for entity in Entity}
+    return model, tests, values if document.readable else None
 
 
 def _connector_file(

@@ -1,71 +1,66 @@
-"""Checks the verdicts of `model.yaml` that come after the user types: every rule is read with exactly the names that
-stand before it in the order stage → health → scores → segments → signals (semantics §7), and the names and options they
-declare are collected. Nothing here computes a verdict.
+"""Builds the verdicts of a model that come after the user types: every rule is read with exactly the names that stand
+before it in the order stage → health → scores → segments → signals (semantics §7). Nothing here decides a verdict.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from engage_sync.config.model import ModelBuilder, Path
-from engage_sync.config.names import DEFAULT_BANDS, HEALTH, HEAT, USER_TYPES, VERDICTS, simple_name
+from engage_sync.config.actions import ActionBuilder
+from engage_sync.config.model import CrmObjects, ModelBuilder, Path
+from engage_sync.config.names import HEALTH, VERDICTS, simple_name
 from engage_sync.config.problems import nearest
+from engage_sync.config.reach import Reading
+from engage_sync.config.scores import ScoreBuilder
+from engage_sync.config.verdict_parts import Action as ActionDefinition
 from engage_sync.config.verdict_parts import (
-    Action,
     HealthDefinition,
     HealthProfile,
+    LongHealthRule,
     MonotonicStages,
-    ScoreDefinition,
+    SegmentDefinition,
+    SignalDefinition,
     StageStep,
 )
-from engage_sync.core.definitions import Entity, ValueType
+from engage_sync.core.definitions import Entity, Model, ValueType
+from engage_sync.core.expression_ranges import Known
 from engage_sync.core.expressions import Type
-
-SCORE_FORMS: Mapping[str, tuple[ValueType, Type]] = {
-    "": (ValueType.NUMBER, Type.NUMBER),
-    "_trend": (ValueType.NUMBER, Type.NUMBER),
-    "_sum": (ValueType.NUMBER, Type.NUMBER),
-    "_band": (ValueType.SELECT, Type.TEXT),
-    "_heat": (ValueType.SELECT, Type.TEXT),
-}
-"""What a score is called, beside its own name: `scores.NAME_trend`, … A rule score has only its band."""
+from engage_sync.core.verdict_rules import Action, Health, Profile, Rule, Segment, Signal, Stages
 
 
-@dataclass(slots=True)
-class Declared:
-    """The verdicts one entity has: their types, and the options of those that hold names."""
+class VerdictBuilder:
+    """Walks the verdicts of one model in their order. What has a problem is left out."""
 
-    types: dict[str, ValueType] = field(default_factory=dict)
-    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-class VerdictChecker:
-    """Walks the verdicts of one model in their order. `declared` is complete after `check`."""
-
-    def __init__(self, builder: ModelBuilder, connectors: Iterable[str]) -> None:
+    def __init__(self, builder: ModelBuilder, connectors: Mapping[str, CrmObjects]) -> None:
         self.builder = builder
         self.document = builder.document
         self.definition = builder.definition
         self.problems = builder.problems
-        self.connectors = tuple(connectors)
-        self.names: dict[Entity, dict[str, Type]] = {entity: builder.named(entity) for entity in Entity}
-        accounts = {f"account.{name}": kind for name, kind in self.names[Entity.ACCOUNT].items()}
-        self.names[Entity.USER] |= {f"types.{name}": Type.BOOLEAN for name in USER_TYPES}
-        self.names[Entity.USER] |= {"primary_user_type": Type.TEXT, "lapsed_influencer": Type.BOOLEAN, **accounts}
-        self.declared = {entity: Declared(types=dict(VERDICTS)) for entity in Entity}
+        self.reach = builder.reach
+        self.scores = ScoreBuilder(builder)
+        self.actions = ActionBuilder(builder.document, connectors, builder.problems)
 
-    def check(self) -> None:
-        """Check everything, noting each problem."""
-        for entity in Entity:
-            self._stages(entity)
-        for entity in Entity:
-            self._health(entity)
-        self._scores()
-        self._groups()
-        self._signals()
-        self._tests()
+    def build(self, model: Model) -> Model:
+        """Give the model with its verdicts, noting each problem; the builder's `reach` is complete after it."""
+        self.reach.open_types()
+        stages = {entity: steps for entity in Entity if (steps := self._stages(entity)).steps}
+        health = {entity: rules for entity in Entity if (rules := self._health(entity)) is not None}
+        self._simple("scores")
+        scores = [self.scores.build(name, self.definition.scores.get(name)) for name in self._written("scores")]
+        self._simple("segments")
+        segments = [self._segment(name, self.definition.segments.get(name)) for name in self._written("segments")]
+        self._simple("signals")
+        signals = [self._signal(name, self.definition.signals.get(name)) for name in self._written("signals")]
+        return replace(
+            model,
+            stages=stages,
+            health=health,
+            bands=self.scores.bands,
+            scores=tuple(score for score in scores if score is not None),
+            segments=tuple(segment for segment in segments if segment is not None),
+            signals=tuple(signal for signal in signals if signal is not None),
+        )
 
     def _note(self, location: Path, what: str) -> None:
         self.problems.at_key(self.document, location, what)
@@ -73,6 +68,10 @@ class VerdictChecker:
     def _written(self, section: str) -> Mapping[str, object]:
         found = self.document.data.get(section)
         return found if isinstance(found, dict) else {}
+
+    def _rule(self, name: str, text: str, why: str | None, location: Path, reading: Reading) -> Rule | None:
+        when = self.builder.rule(text, location, reading)
+        return Rule(name, when, why) if when is not None else None
 
     def _simple(self, section: str) -> None:
         """Refuse names that cannot stand in a rule, or that a CRM would not tell apart."""
@@ -86,169 +85,116 @@ class VerdictChecker:
                 self._note((section, name), f"`{name}` differs only by case from `{seen[name.lower()]}`")
             seen.setdefault(name.lower(), name)
 
-    def _stages(self, entity: Entity) -> None:
+    def _stages(self, entity: Entity) -> Stages:
         location: Path = ("stages", entity.value)
         steps, rest = self._steps(entity)
-        seen: dict[str, int] = {}
+        reading = self.reach.reading(entity, "stage", "stage")
+        seen: dict[str, str] = {}
+        found = []
         for index, step in enumerate(steps):
             place = (*location, *rest, index)
             if step.name.lower() in seen:
                 self._note((*place, "name"), f"the stage `{step.name}` is given twice")
             elif ";" in step.name:
                 self._note((*place, "name"), f"the stage `{step.name}` cannot hold a `;`")
-            seen.setdefault(step.name.lower(), index)
-            self.builder.rule(step.when, (*place, "when"), self.names[entity])
-        self.declared[entity].options["stage"] = tuple(seen)
-        self.names[entity]["stage"] = Type.TEXT
+            seen.setdefault(step.name.lower(), step.name)
+            rule = self._rule(step.name, step.when, step.why, (*place, "when"), reading)
+            found += [] if rule is None else [rule]
+        known = Known(tuple(seen.values())) if self._stages_readable(entity) else None
+        self.reach.add(entity, "stage", Type.TEXT, known)
+        self.reach.value(entity, "stage", ValueType.SELECT, seen)
+        return Stages(tuple(found), monotonic=self._monotonic(entity))
 
     def _steps(self, entity: Entity) -> tuple[list[StageStep], tuple[str, ...]]:
         stages = self.definition.stages.user if entity is Entity.USER else self.definition.stages.account
         return (stages.steps, ("steps",)) if isinstance(stages, MonotonicStages) else (stages, ())
 
-    def _health(self, entity: Entity) -> None:
-        health = self.definition.health.user if entity is Entity.USER else self.definition.health.account
-        location: Path = ("health", entity.value)
-        self.declared[entity].options["health"] = HEALTH
-        for place, profile in self._profiles(entity, health):
-            for kind, rules in (("good", profile.good), ("bad", profile.bad)):
-                for index, rule in enumerate(rules):
-                    self.builder.rule(rule, (*location, *place, kind, index), self.names[entity])
-        self.names[entity]["health"] = Type.TEXT
+    def _monotonic(self, entity: Entity) -> bool:
+        stages = self.definition.stages.user if entity is Entity.USER else self.definition.stages.account
+        return isinstance(stages, MonotonicStages) and stages.monotonic
 
-    def _profiles(self, entity: Entity, health: HealthDefinition | None) -> Iterator[tuple[Path, HealthProfile]]:
+    def _stages_readable(self, entity: Entity) -> bool:
+        """Tell whether the stages that the files name are all known."""
+        written = self.document.data.get("stages")
+        return (
+            bool(self._steps(entity)[0]) or written is None or (isinstance(written, dict) and not written.get(entity))
+        )
+
+    def _health(self, entity: Entity) -> Health | None:
+        definition = self.definition.health.user if entity is Entity.USER else self.definition.health.account
+        profiles = dict(self._profiles(entity, definition))
+        self.reach.add(entity, "health", Type.TEXT, VERDICTS["health"].known)
+        self.reach.value(entity, "health", ValueType.SELECT, HEALTH)
+        if definition is None:
+            return None
+        return Health(
+            default=profiles.pop(None, None),
+            stages={name: profile for name, profile in profiles.items() if name is not None},
+            bad_first=definition.precedence == "bad_first",
+            grace=definition.grace,
+            confirm=definition.confirm,
+        )
+
+    def _profiles(self, entity: Entity, health: HealthDefinition | None) -> Iterator[tuple[str | None, Profile]]:
+        """Give the profiles by stage, the default one under None."""
         if health is None:
             return
         if health.default is not None:
-            yield ("default",), health.default
-        steps, _ = self._steps(entity)
-        known = [step.name for step in steps]
-        stages_readable = bool(known) or entity.value not in self._written("stages")
+            yield None, self._profile(entity, health.default, ("health", entity.value, "default"))
+        known = [step.name for step in self._steps(entity)[0]]
         for name, profile in health.stages.items():
-            if name not in known and stages_readable:
-                what = (
-                    f"there is no stage `{name}` of an {entity}"
-                    if entity is Entity.ACCOUNT
-                    else f"there is no stage `{name}` of a user"
-                )
-                self._note(("health", entity.value, "stages", name), f"{what}; {nearest(name, known)}")
-            yield ("stages", name), profile
+            location: Path = ("health", entity.value, "stages", name)
+            if name not in known and self._stages_readable(entity):
+                of = "a user" if entity is Entity.USER else "an account"
+                self._note(location, f"there is no stage `{name}` of {of}; {nearest(name, known)}")
+            yield name, self._profile(entity, profile, location)
 
-    def _scores(self) -> None:
-        self._simple("scores")
-        bands = self._bands()
-        for name in self._written("scores"):
-            suffix = next((form for form in SCORE_FORMS if form and name.endswith(form)), None)
-            if suffix:
-                what = f"`{name}` ends like a derived name (`NAME{suffix}` belongs to the score `NAME`); choose another"
-                self._note(("scores", name), what)
-            score = self.definition.scores.get(name)
-            if score is None:
-                for entity in Entity:
-                    self._declare_score(entity, name, SCORE_FORMS, bands, known=False)
-            else:
-                self._score(name, score, bands)
+    def _profile(self, entity: Entity, profile: HealthProfile, location: Path) -> Profile:
+        reading = self.reach.reading(entity, "health", "health")
+        found: dict[str, list[Rule]] = {"good": [], "bad": []}
+        for kind, rules in (("good", profile.good), ("bad", profile.bad)):
+            seen: set[str] = set()
+            for index, given in enumerate(rules):
+                rule = LongHealthRule(when=given) if isinstance(given, str) else given
+                place: Path = (*location, kind, index)
+                if rule.when in seen:
+                    self._note(place, f"the rule `{rule.when}` is given twice")
+                seen.add(rule.when)
+                place = place if isinstance(given, str) else (*place, "when")
+                built = self._rule(rule.when, rule.when, rule.why, place, reading)
+                found[kind] += [] if built is None else [built]
+        return Profile(tuple(found["good"]), tuple(found["bad"]))
 
-    def _score(self, name: str, score: ScoreDefinition, bands: tuple[str, ...]) -> None:
-        entity = Entity(score.entity)
-        location: Path = ("scores", name)
-        unfit = ("rules",) if score.kind == "weighted" else ("weights", "window")
-        for key in unfit:
-            if getattr(score, key) is not None:
-                self._note((*location, key), f"`{key}` does not go with `kind: {score.kind}`")
-        if score.kind == "weighted":
-            if not score.weights:
-                self._note(location, f"the weighted score `{name}` needs `weights`")
-            if entity is Entity.ACCOUNT:
-                what = "a weighted score is of users; write `entity: user`, and accounts get the mean of their users"
-                self._note((*location, "entity"), what)
-            self._declare_score(Entity.USER, name, ("", "_trend", "_band", "_heat"), bands)
-            self._declare_score(Entity.ACCOUNT, name, SCORE_FORMS, bands)
-            return
-        if not score.rules:
-            self._note(location, f"the score `{name}` needs `rules`")
-        seen: set[str] = set()
-        for index, rule in enumerate(score.rules or ()):
-            if rule.name in seen:
-                self._note((*location, "rules", index, "name"), f"the rule `{rule.name}` is given twice")
-            seen.add(rule.name)
-            self.builder.rule(rule.when, (*location, "rules", index, "when"), self.names[entity])
-        self._declare_score(entity, name, ("", "_band"), bands)
+    def _segment(self, name: str, definition: SegmentDefinition | None) -> Segment | None:
+        if definition is None:
+            self._declare("segments", name, None)
+            return None
+        entity = Entity(definition.entity)
+        reading = self.reach.reading(entity, "segments", f"segments.{name}")
+        rule = self._rule(name, definition.where, definition.why, ("segments", name, "where"), reading)
+        self._declare("segments", name, entity)
+        return Segment(rule, entity) if rule is not None else None
 
-    def _declare_score(
-        self, entity: Entity, name: str, forms: Iterable[str], bands: tuple[str, ...], *, known: bool = True
-    ) -> None:
-        declared = self.declared[entity]
-        for form in forms:
-            source = f"scores.{name}{form}"
-            declared.types[source] = SCORE_FORMS[form][0]
-            self.names[entity][source] = SCORE_FORMS[form][1] if known else Type.UNKNOWN
-            if form in {"_band", "_heat"}:
-                declared.options[source] = bands if form == "_band" else HEAT
+    def _signal(self, name: str, definition: SignalDefinition | None) -> Signal | None:
+        if definition is None:
+            self._declare("signals", name, None)
+            return None
+        entity = Entity(definition.entity)
+        reading = self.reach.reading(entity, "signals", f"signals.{name}")
+        rule = self._rule(name, definition.when, definition.why, ("signals", name, "when"), reading)
+        self._declare("signals", name, entity)
+        actions = self._actions(definition.actions, entity, ("signals", name, "actions"))
+        clear_actions = self._actions(definition.clear_actions, entity, ("signals", name, "clear_actions"))
+        return Signal(rule, entity, definition.cooldown, actions, clear_actions) if rule is not None else None
 
-    def _bands(self) -> tuple[str, ...]:
-        given = self.definition.bands
-        if given is None:
-            return tuple(DEFAULT_BANDS)
-        if not given:
-            self._note(("bands",), "`bands` needs at least one band")
-        starts: dict[float, str] = {}
-        for name, start in given.items():
-            if ";" in name:
-                self._note(("bands", name), f"the band `{name}` cannot hold a `;`")
-            if not 0 <= start <= 100:
-                self._note(("bands", name), f"the band `{name}` must start between 0 and 100")
-            elif start in starts:
-                self._note(("bands", name), f"the bands `{starts[start]}` and `{name}` start at the same score")
-            starts.setdefault(start, name)
-        if given and 0 not in starts:
-            self._note(("bands",), "the lowest band must start at 0, so that every score has a band")
-        return tuple(dict.fromkeys(name.lower() for name in given))
+    def _actions(self, definitions: list[ActionDefinition], entity: Entity, location: Path) -> tuple[Action, ...]:
+        built = [self.actions.build(one, entity, (*location, index)) for index, one in enumerate(definitions)]
+        return tuple(action for action in built if action is not None)
 
-    def _groups(self) -> None:
-        self._simple("segments")
-        for name in self._written("segments"):
-            segment = self.definition.segments.get(name)
-            if segment is None:
-                self._declare_name("segments", name, Entity, Type.UNKNOWN)
-                continue
-            entity = Entity(segment.entity)
-            self.builder.rule(segment.where, ("segments", name, "where"), self.names[entity])
-            self._declare_name("segments", name, (entity,), Type.BOOLEAN)
-
-    def _signals(self) -> None:
-        self._simple("signals")
-        for name in self._written("signals"):
-            signal = self.definition.signals.get(name)
-            if signal is None:
-                self._declare_name("signals", name, Entity, Type.UNKNOWN)
-                continue
-            entity = Entity(signal.entity)
-            self.builder.rule(signal.when, ("signals", name, "when"), self.names[entity])
-            self._declare_name("signals", name, (entity,), Type.BOOLEAN)
-            for key, actions in (("actions", signal.actions), ("clear_actions", signal.clear_actions)):
-                for index, action in enumerate(actions):
-                    self._action(("signals", name, key, index), action)
-
-    def _declare_name(self, kind: str, name: str, entities: Iterable[Entity], rule_type: Type) -> None:
-        for entity in entities:
-            self.names[entity][f"{kind}.{name}"] = rule_type
-            options = self.declared[entity].options
-            options[kind] = tuple(dict.fromkeys((*options.get(kind, ()), name.lower())))
-
-    def _action(self, location: Path, action: Action) -> None:
-        given = [key for key in ("crm_task", "webhook", "field") if getattr(action, key) is not None]
-        if len(given) != 1:
-            self._note(location, "an action is exactly one of `crm_task`, `webhook` and `field`")
-        if action.field is not None and action.field.connector not in self.connectors:
-            name = action.field.connector
-            what = f"there is no connectors/{name}.yaml; {nearest(name, self.connectors)}"
-            self._note((*location, "field", "connector"), what)
-
-    def _tests(self) -> None:
-        for index, test in enumerate(self.definition.tests):
-            try:
-                datetime.fromisoformat(test.as_of)
-            except ValueError:
-                self._note(
-                    ("tests", index, "as_of"), f"`{test.as_of}` is no instant; write it like 2026-06-01T00:00:00Z"
-                )
+    def _declare(self, kind: str, name: str, entity: Entity | None) -> None:
+        """Let the rules that follow read a segment or signal; of an unreadable one the entity is not known."""
+        for one in Entity if entity is None else (entity,):
+            self.reach.add(one, f"{kind}.{name}", Type.UNKNOWN if entity is None else Type.BOOLEAN)
+            self.reach.value(one, f"{kind}.{name}", ValueType.BOOLEAN)
+            options = self.reach.declared[one].options.get(kind, ())
+            self.reach.value(one, kind, ValueType.MULTISELECT, (*options, name))

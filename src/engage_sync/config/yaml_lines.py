@@ -37,11 +37,15 @@ _MAX_VALUES = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a value starts (1-based line), where each of its keys stands, and the places of what it holds."""
+    """Where a value starts (1-based line), where each of its keys stands, and the places of what it holds.
+
+    `file` is told where a document is put together from several files; a key stands in the file of its value.
+    """
 
     line: int
     keys: Mapping[str, int] = field(default_factory=dict)
     inner: Mapping[str | int, Place] = field(default_factory=dict)
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +57,29 @@ class Document:
     place: Place = field(default_factory=lambda: Place(1), repr=False)
     readable: bool = True
 
-    def key_line(self, *location: str | int) -> int:
-        """Give the line of the last key (or list item) on the way; parts that the file does not have are skipped."""
+    def key_place(self, *location: str | int) -> tuple[str, int]:
+        """Give file and line of the last key (or list item) on the way; parts that are not there are skipped."""
         place, line = self.place, self.place.line
         for part in location:
             if part in place.inner:
                 line = place.keys[part] if isinstance(part, str) else place.inner[part].line
                 place = place.inner[part]
-        return line
+        return place.file or self.file, line
 
-    def value_line(self, *location: str | int) -> int:
-        """Give the line where the value starts; parts that the file does not have are skipped."""
+    def value_place(self, *location: str | int) -> tuple[str, int]:
+        """Give file and line where the value starts; parts that are not there are skipped."""
         place = self.place
         for part in location:
             place = place.inner.get(part, place)
-        return place.line
+        return place.file or self.file, place.line
+
+    def key_line(self, *location: str | int) -> int:
+        """Give the line of `key_place`, for a document of one file."""
+        return self.key_place(*location)[1]
+
+    def value_line(self, *location: str | int) -> int:
+        """Give the line of `value_place`, for a document of one file."""
+        return self.value_place(*location)[1]
 
 
 class _UnreadableError(Exception):

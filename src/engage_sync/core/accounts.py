@@ -39,28 +39,30 @@ def with_accounts(
             renewal.filter(renewal >= today(as_of, timezone)).min(),
         )
     )
-    joined = users.with_row_index("row").join(per_user, on="row", how="left", maintain_order="left").drop("row")
+    per_user = per_user.rename({"row": ".row"})
+    joined = users.with_row_index(".row").join(per_user, on=".row", how="left", maintain_order="left").drop(".row")
     return joined.with_columns(pl.col("accounts").fill_null(pl.lit([], dtype=pl.List(pl.String))))
 
 
-def with_roll_ups(
-    accounts: pl.DataFrame, users: pl.DataFrame, members: pl.DataFrame, attributed: pl.DataFrame, model: Model
-) -> pl.DataFrame:
-    """Add users, active_users, active_share, active, seat_use and users_TYPE. `users` are those not deactivated, typed,
-    and `members` as `member_rows` gives them for these users.
+def with_activity(members: pl.DataFrame, users: pl.DataFrame, attributed: pl.DataFrame, model: Model) -> pl.DataFrame:
+    """Add `active` to the rows of `member_rows` for these typed users: who counts as active in which account. With
+    `account_activity: attributed` only activity attributed to the account does."""
+    members = members.with_columns(users["active"][members["row"]])
+    if not model.attributed:
+        return members
+    seen = member_rows(users, attributed).unique().with_columns(seen=pl.lit(value=True))
+    members = members.join(seen, on=["row", "account"], how="left", maintain_order="left")
+    return members.with_columns(pl.col("active") & pl.col("seen").fill_null(value=False)).drop("seen")
 
-    With `account_activity: attributed` only activity attributed to the account makes a user count as active there.
-    """
-    members = members.hstack(users.select("active", "primary_user_type", "user_types")[members["row"]])
-    if model.attributed:
-        seen = member_rows(users, attributed).unique().with_columns(seen=pl.lit(value=True))
-        members = members.join(seen, on=["row", "account"], how="left")
-        members = members.with_columns(counts_as_active=pl.col("active") & pl.col("seen").fill_null(value=False))
-    else:
-        members = members.with_columns(counts_as_active=pl.col("active"))
+
+def with_roll_ups(accounts: pl.DataFrame, users: pl.DataFrame, members: pl.DataFrame, model: Model) -> pl.DataFrame:
+    """Add users, active_users, active_share, active, seat_use and users_TYPE. `users` are those not deactivated, typed,
+    and `members` as `with_activity` gives them for these users."""
+    of_type = users.select("primary_user_type", "user_types", holds_active="active")[members["row"]]
+    members = members.hstack(of_type)
     per_account = members.group_by("account").agg(
         pl.len().cast(pl.Int64).alias("users"),
-        pl.col("counts_as_active").sum().cast(pl.Int64).alias("active_users"),
+        pl.col("active").sum().cast(pl.Int64).alias("active_users"),
         *(_holding(name).sum().cast(pl.Int64).alias(f"users_{name}") for name in TYPES),
     )
     counted = [name for name in per_account.columns if name != "account"]
@@ -85,7 +87,7 @@ def money(model: Model, timezone: str) -> dict[str, pl.Expr]:
 def _holding(name: str) -> pl.Expr:
     if name in ("inactive", "zombie"):
         return pl.col("primary_user_type") == name
-    return pl.col("active") if name == "active" else pl.col("user_types").list.contains(name)
+    return pl.col("holds_active") if name == "active" else pl.col("user_types").list.contains(name)
 
 
 def _seat_use(model: Model) -> pl.Expr:

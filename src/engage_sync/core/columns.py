@@ -7,6 +7,7 @@ Never computes a verdict.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import polars as pl
@@ -21,12 +22,14 @@ RESERVED = frozenset(
     {
         *("external_id", "email", "name", "domain", "deactivated", "created_at", "first_message_at", "accounts"),
         *("active", "linked", "power_rank", "power_limit", "active_total", "influencer_where", "user_types"),
-        *("links", "ambiguous"),
+        *("links", "ambiguous", "born_at", "signal_marks", "health_raw", "health_runs"),
     }
 )
 """Columns of the frames that are neither declared names nor built-ins of semantics §6."""
 
-_DAYS_TO = "days_to_"
+_UNDECLARED = {"mrr": pl.Float64(), "renewal_date": pl.Date()}
+"""Values that every account has; an account's are its declared properties (semantics §8), else unknown."""
+DAYS_TO = "days_to_"
 _TYPES = "types."
 
 
@@ -47,12 +50,14 @@ def value_of(name: str, model: Model, entity: Entity, *, as_of: datetime, timezo
     declared = declared_names(model, entity)
     if name in declared and name != "external_id":
         return pl.col(column_of(name))
-    if name.startswith(_DAYS_TO) and name.removeprefix(_DAYS_TO) in declared:
-        return _days_to(name.removeprefix(_DAYS_TO), model, entity, as_of, timezone)
+    if name.startswith(DAYS_TO) and name.removeprefix(DAYS_TO) in declared:
+        return _days_to(name.removeprefix(DAYS_TO), model, entity, as_of, timezone)
     if name.startswith(_TYPES):
         return pl.col("user_types").list.contains(name.removeprefix(_TYPES))
     if name == "as_of":
         return at(as_of)
+    if entity is Entity.ACCOUNT and name in _UNDECLARED:
+        return pl.lit(None, dtype=_UNDECLARED[name])
     return pl.col(name)
 
 
@@ -60,10 +65,23 @@ def holds(
     frame: pl.DataFrame, rule: Expression, model: Model, entity: Entity, *, as_of: datetime, timezone: str
 ) -> pl.Series:
     """Evaluate a rule on each row: true, false, or null where it is unknown."""
-    values = {name: value_of(name, model, entity, as_of=as_of, timezone=timezone) for name in sorted(rule.names)}
+    return answers(inputs(frame, [rule], model, entity, as_of=as_of, timezone=timezone), [rule])[0]
+
+
+def inputs(
+    frame: pl.DataFrame, rules: Sequence[Expression], model: Model, entity: Entity, *, as_of: datetime, timezone: str
+) -> pl.DataFrame:
+    """Give the values that rules read: one column per name, called exactly so, and a row number."""
+    names = sorted({name for rule in rules for name in rule.names})
+    values = {name: value_of(name, model, entity, as_of=as_of, timezone=timezone) for name in names}
     rows = frame.select("external_id").with_row_index(".row").select(".row")
-    inputs = rows.hstack(frame.select(**values)) if values else rows
-    return inputs.with_columns(to_polars(rule).alias(".answer"))[".answer"]
+    return rows.hstack(frame.select(**values)) if values else rows
+
+
+def answers(read: pl.DataFrame, rules: Sequence[Expression]) -> list[pl.Series]:
+    """Evaluate rules on what `inputs` gave for them: true, false, or null where unknown, a series for each."""
+    found = read.lazy().with_columns(to_polars(rule).alias(f".{place}") for place, rule in enumerate(rules)).collect()
+    return [found[f".{place}"] for place in range(len(rules))]
 
 
 def at(instant: datetime) -> pl.Expr:

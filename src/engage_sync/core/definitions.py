@@ -123,11 +123,7 @@ class InfluencerRule:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """All of `config/model.yaml` but its tests. Scores, segments and signals are in file order.
-
-    `declared` and `options` describe the verdicts by the name a field map uses: the value type, and for those that hold
-    names, the names.
-    """
+    """All of `config/model.yaml` but its tests. Scores, segments and signals are in file order."""
 
     activity: Activity = field(default_factory=Activity)
     attributed: bool = False
@@ -138,8 +134,6 @@ class Model:
     influencer: InfluencerRule = field(default_factory=InfluencerRule)
     metrics: tuple[Metric, ...] = ()
     links: Mapping[Entity, str] = field(default_factory=dict)
-    declared: Mapping[str, ValueType] = field(default_factory=dict)
-    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     free_mail: frozenset[str] = frozenset()
     stages: Mapping[Entity, Stages] = field(default_factory=dict)
     health: Mapping[Entity, Health] = field(default_factory=dict)
@@ -187,8 +181,6 @@ class ManagedField:
     on_drift: OnDrift = OnDrift.OVERWRITE
     options: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
-    computed: bool = True
-    """False while no version of the model computes `source`: such a field is provisioned and checked, never written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,28 @@ _DTYPES: Final = {
     Type.DATETIME: pl.Datetime("us", "UTC"),
 }
 
+_CONDITIONAL: Final = {Op.DIV, Op.NULL_WHERE, Op.LEAST, Op.GREATEST, Op.TO_NUMBER, Op.TO_TEXT}
+_EVERY_ROW: Final = pl.repeat(value=True, n=pl.len())
+
 
 def to_polars(expression: Expression) -> pl.Expr:
-    """Give the expression over columns named as its names; null where it is unknown."""
-    return _emit(expression.tree)
+    """Give the expression over columns named as its names; null where it is unknown. One value per row."""
+    return _emit(expression.tree) & _EVERY_ROW if _may_be_null(expression.tree) else _emit(expression.tree)
+
+
+def _may_be_null(tree: Node) -> bool:
+    """Tell whether an operation makes nulls by a condition.
+
+    polars 2.1 answers one row when a condition holds nowhere and all else is constant, as in `0 < 1 / a` without any a.
+    """
+    waiting: list[Node] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, Call):
+            if node.op in _CONDITIONAL:
+                return True
+            waiting.extend(node.args)
+    return False
 
 
 def _emit(node: Node) -> pl.Expr:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from sqlglot import exp, tokenize
@@ -133,6 +134,8 @@ class _Reader:
         read = self._leaf(syntax) or self._operator(syntax) or self._function(syntax)
         if read is None:
             raise BadExpression(self._refusal(syntax), self.column)
+        if not read.column:
+            read = replace(read, column=self.column)
         self.depth -= 1
         self.column = above
         return read
@@ -257,7 +260,8 @@ class _Reader:
         known = self.names.get(name)
         opened = any(name.startswith(prefix) and len(name) > len(prefix) for prefix in self.open_prefixes)
         if known is None and not opened:
-            raise BadExpression(self._unknown(name, quoted=self.text[self.column - 1] == '"'), self.column)
+            what = self._unknown(name, quoted=self.text[self.column - 1] == '"')
+            raise BadExpression(what, self.column, name)
         self.found.add(name)
         return Name(name, known if known is not None else Type.UNKNOWN)
 

@@ -39,11 +39,15 @@ NUMERIC_TEXT: Final = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 
 class BadExpression(ValueError):
-    """Text that is no allowed expression. `what` is a sentence with the nearest right thing, `column` counts from 1."""
+    """Text that is no allowed expression. `what` is a sentence with the nearest right thing, `column` counts from 1.
 
-    def __init__(self, what: str, column: int) -> None:
+    `name` is the name that is not known, where that is what is wrong.
+    """
+
+    def __init__(self, what: str, column: int, name: str | None = None) -> None:
         self.what = what
         self.column = column
+        self.name = name
         super().__init__(f"column {column}: {what}")
 
 
@@ -100,27 +104,32 @@ class Op(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A name of the vocabulary the expression was read with, dots included."""
+    """A name of the vocabulary the expression was read with, dots included. `column` as in `Call`."""
 
     name: str
     type: Type
+    column: int = field(default=0, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A constant. Numbers are doubles, an instant is a `datetime` in UTC, null is None of the type it stands beside."""
+    """A constant. Numbers are doubles, an instant is a `datetime` in UTC, null is None of the type it stands beside.
+    `column` as in `Call`."""
 
     value: str | float | bool | datetime | None
     type: Type
+    column: int = field(default=0, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An operator or a function over operands whose types already fit."""
+    """An operator or a function over operands whose types already fit. `column` is where it begins in the text, from 1;
+    0 for what stands nowhere, a conversion."""
 
     op: Op
     args: tuple[Node, ...]
     type: Type
+    column: int = field(default=0, repr=False, compare=False)
 
 
 Node = Name | Literal | Call

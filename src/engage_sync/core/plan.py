@@ -109,7 +109,7 @@ def plan_object(  # noqa: PLR0913  (the three sides of the table, the match, and
     """Decide. `wanted`: external_id and a column per field; `links`: record, external_id; `ambiguous` as in matching;
     `records` (live): record, `crm.FIELD`…; `written`: record, `last.FIELD`…, ever; `gone`: record. Without `limits` no
     value is checked against the CRM's fields."""
-    fields = [field for field in object_map.write if field.computed]
+    fields = object_map.write
     base = _base(fields, wanted, links, ambiguous, records, written)
     rows = pl.concat(
         [pl.DataFrame(schema=_ROWS)]

@@ -86,7 +86,8 @@ def _with_seats(random: Random, cast: Cast) -> list[Person]:
         for firm in person.firms:
             sizes[firm.id] = sizes.get(firm.id, 0) + 1
     cast.firms[:] = [
-        replace(firm, seats=max(5, round(sizes.get(firm.id, 0) * random.uniform(0.9, 1.8)))) for firm in cast.firms
+        replace(firm, seats=firm.seats or max(5, round(sizes.get(firm.id, 0) * random.uniform(0.9, 1.8))))
+        for firm in cast.firms
     ]
     final = {firm.id: firm for firm in cast.firms}
     return [replace(person, firms=tuple(final[firm.id] for firm in person.firms)) for person in cast.people]

@@ -45,7 +45,8 @@ def messages(
     """Give the lines, oldest first; the newest is an event of the user `busiest` a few minutes before `now`."""
     start = first_midnight(now)
     prefix = f"{seed:x}-{int(now.timestamp()):x}"
-    deeds = _deeds(Random(f"{seed} deeds"), people, now, events, busiest)  # noqa: S311 - a demo, not a secret
+    removals = sum(len(person.firms) for person in people if person.deactivated is not None)
+    deeds = _deeds(Random(f"{seed} deeds"), people, now, events - removals, busiest)  # noqa: S311 - not a secret
     lines = merge(_introductions(people, firms, now), _written(deeds, people, start), key=lambda line: line[0])
     for number, (_, line) in enumerate(lines):
         yield f'{{"messageId":"{prefix}-{number:06x}",{line}'
@@ -130,6 +131,7 @@ def _introductions(people: Sequence[Person], firms: Sequence[Firm], now: datetim
         if person.deactivated:
             gone: dict[str, object] = {"deactivatedAt": _instant(person.deactivated)}
             lines.append(_line(person.deactivated, {"type": "identify", "userId": person.id}, gone))
+            lines += [_removed(person, firm) for firm in person.firms]
     for firm in firms:
         if firm.upgraded is not None and firm.id in members:
             day = max(start + timedelta(days=firm.upgraded, hours=9), members[firm.id].joined + timedelta(minutes=5))
@@ -154,6 +156,20 @@ def _identify(person: Person, known: datetime, now: datetime) -> tuple[int, str]
         "createdAt": _instant(person.joined),
     }
     return _line(known, {"type": "identify", "userId": _id_at(person, known, first_midnight(now))}, traits)
+
+
+def _removed(person: Person, firm: Firm) -> tuple[int, str]:
+    """Say that a firm removed somebody: an event of the account, of no user."""
+    assert person.deactivated is not None
+    moment = person.deactivated + timedelta(seconds=1)
+    body = {
+        "type": "track",
+        "event": "member_removed",
+        "groupId": firm.id,
+        "timestamp": _instant(moment),
+        "properties": {"role": person.role},
+    }
+    return int(moment.timestamp() * 1000), json.dumps(body, separators=(",", ":"))[1:] + "\n"
 
 
 def _firm_traits(firm: Firm, *, before_upgrade: bool) -> dict[str, object]:

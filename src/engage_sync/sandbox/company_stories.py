@@ -16,7 +16,8 @@ BUSY = 22.0
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One case of the demo. `user` is an external id, `email` the address in the product, `account` an external id."""
+    """One case of the demo. `user` is an external id, `email` the address in the product, `account` an external id.
+    `of_account` tells that the case is the account's, and `domain` where the CRM finds it."""
 
     key: str
     title: str
@@ -24,6 +25,8 @@ class Story:
     user: str
     email: str
     account: str | None
+    of_account: bool = False
+    domain: str | None = None
 
 
 @dataclass(slots=True)
@@ -58,10 +61,15 @@ class Cast:
         self.people[index] = person
         return person
 
-    def tell(self, key: str, title: str, why: str, person: Person) -> None:
-        """Keep a story about a person."""
-        account = person.firms[0].id if person.firms else None
-        self.stories.append(Story(key, title, why, person.id, person.email, account))
+    def tell(self, key: str, title: str, why: str, person: Person, *, of_account: bool = False) -> None:
+        """Keep a story about a person, or about the person's firm."""
+        firm = person.firms[0] if person.firms else None
+        account, domain = (None, None) if firm is None else (firm.id, firm.domain)
+        self.stories.append(Story(key, title, why, person.id, person.email, account, of_account, domain))
+
+    def colleagues(self, firm: Firm) -> list[int]:
+        """Give the indexes of those people of a firm alone who have no part yet."""
+        return [index for index in self.free if [each.id for each in self.people[index].firms] == [firm.id]]
 
 
 def cast_stories(random: Random, now: datetime, firms: list[Firm], people: list[Person]) -> Cast:
@@ -72,6 +80,8 @@ def cast_stories(random: Random, now: datetime, firms: list[Firm], people: list[
     _free_mail(cast)
     for give in (_champions, _power_not_in_crm, _shared_email, _merged_contact, _no_company, _deactivated, _renamed):
         give(cast)
+    for tell in (_usage_fell, _seats_full):
+        tell(cast)
     return cast
 
 
@@ -164,6 +174,7 @@ def _never_onboarded(cast: Cast) -> None:
         "An account that never onboarded",
         f"{firm.name} pays, invited {len(mine)} people, and not one of them has ever done anything.",
         contact,
+        of_account=True,
     )
 
 
@@ -231,12 +242,14 @@ def _free_mail(cast: Cast) -> None:
 def _deactivated(cast: Cast) -> None:
     gone = cast.now - timedelta(days=20, hours=5)
     person = cast.take()
-    person = _there_from_the_start(cast, person, weight=5.0, last_day=DAYS - 23, in_crm=True, deactivated=gone)
+    person = _there_from_the_start(
+        cast, person, weight=5.0, last_day=DAYS - 23, in_crm=True, deactivated=gone, role="owner"
+    )
     cast.settle(person)
     cast.tell(
         "deactivated",
         "A user who was switched off",
-        "The account's admin removed this person 20 days ago: no verdict, and the managed fields are cleared.",
+        "An owner, removed by the account's admin 20 days ago: no verdict, and the managed fields are cleared.",
         person,
     )
 
@@ -251,3 +264,44 @@ def _renamed(cast: Cast) -> None:
         "The product changed this person's id half-way; an alias message makes both one user.",
         person,
     )
+
+
+def _usage_fell(cast: Cast) -> None:
+    person = cast.take(lambda one: len(cast.colleagues(one.firms[0])) >= 6)
+    firm = replace(person.firms[0], plan="business", mrr=2400, in_crm=True, renewal=cast.now + timedelta(days=40))
+    _replace_firm(cast, firm)
+    for index in cast.colleagues(firm):
+        colleague = replace(cast.people[index], first_day=0, last_day=DAYS - 9, weight=3.0)
+        cast.people[index] = _there_from_the_start(cast, colleague, first_day=0, last_day=DAYS - 9)
+    contact = cast.settle(_there_from_the_start(cast, person, weight=1.0, in_crm=True, role="admin"))
+    cast.tell(
+        "usage_fell",
+        "A renewal at risk",
+        f"{firm.name} has worked with the product for months; a week ago nearly all of them stopped, and the contract"
+        " ends in 40 days.",
+        contact,
+        of_account=True,
+    )
+
+
+def _seats_full(cast: Cast) -> None:
+    person = cast.take(lambda one: len(cast.colleagues(one.firms[0])) >= 4)
+    mine = cast.colleagues(person.firms[0])
+    firm = replace(person.firms[0], plan="team", mrr=640, in_crm=True, renewal=cast.now + timedelta(days=200))
+    _replace_firm(cast, replace(firm, seats=len(mine) + 1))
+    for index in mine:
+        cast.people[index] = _there_from_the_start(cast, cast.people[index], weight=3.0)
+    contact = cast.settle(_there_from_the_start(cast, person, weight=4.0, in_crm=True, role="admin"))
+    cast.tell(
+        "seats_full",
+        "An account that wants to grow",
+        f"Everybody at {firm.name} uses the product every week, and there is no seat left.",
+        contact,
+        of_account=True,
+    )
+
+
+def _replace_firm(cast: Cast, firm: Firm) -> None:
+    """Put a changed firm in its place; people are given the final firms in the end."""
+    index = next(place for place, each in enumerate(cast.firms) if each.id == firm.id)
+    cast.firms[index] = firm

@@ -5,40 +5,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
 
 from engage_sync.config.project import ConnectorFile
-from engage_sync.core.assess import Verdicts, assess
+from engage_sync.core.assess import BEFORE, REMEMBERED, assess, remembers
 from engage_sync.core.definitions import Entity, ObjectMap
 from engage_sync.core.matching import Matches, match
 from engage_sync.core.population import CrmValues, Population, deactivated_users, populate, with_crm_properties
-from engage_sync.sync.documents import encode, frame_of
+from engage_sync.sync import history
+from engage_sync.sync.computed import Computed, ObjectKey
+from engage_sync.sync.documents import encode, frame_of, read_fields
 from engage_sync.sync.wiring import Workspace, connector_classes, kind_of
 
 CONTESTED = "contested"
 """The level of a stored link that ended ambiguous: kept, so that the next run finds the same, and linking nobody."""
-
-ObjectKey = tuple[str, str]
-"""A connector's name and an object of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """Everything one `as_of` says, before any plan: what push, show and explain read.
-
-    `records` are the live mirrored records of each object (`record`, `updated_at`, `crm.FIELD`…), `matches` who is who.
-    """
-
-    as_of: datetime
-    population: Population
-    verdicts: Verdicts
-    records: Mapping[ObjectKey, pl.DataFrame]
-    matches: Mapping[ObjectKey, Matches]
-    counts: Mapping[str, int]
-    newest_message_at: datetime | None
 
 
 def compute(workspace: Workspace, as_of: datetime) -> Computed:
@@ -66,14 +48,36 @@ def compute(workspace: Workspace, as_of: datetime) -> Computed:
     population = with_crm_properties(
         population, model, _crm_values(project.connectors, records, matches), timezone=zone
     )
-    verdicts = assess(population, model, as_of=as_of, timezone=zone, linked=_linked(project.connectors, matches))
+    verdicts = assess(
+        population,
+        model,
+        as_of=as_of,
+        timezone=zone,
+        linked=_linked(project.connectors, matches),
+        before=_before(workspace, as_of),
+    )
     counts = {**facts.counts, **verdicts.counts, "power_limit": _first(verdicts.users, "power_limit")}
-    return Computed(as_of, population, verdicts, records, matches, counts, facts.newest_message_at)
+    entities = {(file.name, one.object): one.entity for file in project.connectors for one in file.objects}
+    return Computed(as_of, population, verdicts, records, matches, entities, counts, facts.newest_message_at)
 
 
 def _first(frame: pl.DataFrame, column: str) -> int:
     """Give a number that is the same in every row, 0 where there is no row."""
     return int(frame[column][0]) if frame.height else 0
+
+
+def _before(workspace: Workspace, as_of: datetime) -> dict[Entity, pl.DataFrame] | None:
+    """Give what the last run decided, as far as a model with a memory needs it; None where nothing was decided."""
+    last = workspace.state.previous(as_of)
+    if last is None:
+        return None
+    remembering = {entity: remembers(workspace.project.model, entity) for entity in Entity}
+    return {
+        entity: read_fields(workspace.state.verdicts(entity, run=last.id), REMEMBERED)
+        if needed
+        else pl.DataFrame(schema=BEFORE)
+        for entity, needed in remembering.items()
+    }
 
 
 def _stored_links(
@@ -188,6 +192,7 @@ def record(workspace: Workspace, run: int, computed: Computed) -> None:
         state.save_verdicts(
             run, entity, encode(documents(workspace, computed, entity), workspace.project.model, entity)
         )
+    history.keep(workspace, run, computed)
     state.mark_recorded(run)
 
 
@@ -222,12 +227,11 @@ def documents(workspace: Workspace, computed: Computed, entity: Entity) -> pl.Da
 
 def without_record(workspace: Workspace, computed: Computed) -> int:
     """Count the users and accounts that no record of any declared object stands for."""
-    frames = {Entity.USER: computed.verdicts.users, Entity.ACCOUNT: computed.verdicts.accounts}
+    linked = history.linked(computed)
     declared = {item.entity for file in workspace.project.connectors for item in file.objects}
     return sum(
-        documents(workspace, computed, entity)
-        .join(frames[entity], on="external_id", how="semi")
-        .filter(pl.col("links").list.len() == 0)
+        history.frame_of(computed, entity)
+        .join(linked.filter(pl.col("entity") == entity.value), on="external_id", how="anti")
         .height
         for entity in declared
     )

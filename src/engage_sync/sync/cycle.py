@@ -17,10 +17,14 @@ from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Schema, Unsupported
 from engage_sync.connectors.wrappers import Observed
 from engage_sync.core.plan import Bucket
+from engage_sync.core.scores import benchmark_numbers
 from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Held, Mistake
 from engage_sync.sync import kept_answers
-from engage_sync.sync.compute import Computed, compute, record, without_record
+from engage_sync.sync.compute import compute, record, without_record
+from engage_sync.sync.computed import Computed
+from engage_sync.sync.deliver import deliver
 from engage_sync.sync.doctor import remember_account
+from engage_sync.sync.moves import Moved, moved, switching
 from engage_sync.sync.planning import Prepared, prepare, write_calls
 from engage_sync.sync.progress import SILENT, Progress
 from engage_sync.sync.pull import pull as pull_connector
@@ -81,6 +85,10 @@ class Report:
     errors: Mapping[str, str]
     changes: pl.DataFrame
     counts: Mapping[str, int]
+    signals: Mapping[str, object] = field(default_factory=dict)
+    """What became of the signals' actions (`Delivered.json`); of a plan, how many signals would fire and clear."""
+    moves: tuple[Moved, ...] = ()
+    """Of a plan: how many verdicts would change against the newest recorded run."""
 
 
 def pull(workspace: Workspace, only: str | None, *, clock: Clock, progress: Progress = SILENT) -> Report:
@@ -112,6 +120,8 @@ def plan(
         _pull(workspace, sessions, current, progress)
         progress.step("computing")
         computed = compute(workspace, as_of)
+        current.moves = moved(workspace, computed)
+        current.signals = switching(computed)
         _plan(workspace, sessions, computed)
         for session in sessions:
             if session.prepared is not None:
@@ -144,6 +154,7 @@ def sync(
         _keep_held(workspace, sessions, current)
         for session in sessions:
             _push(workspace, session, current, progress)
+        _deliver(workspace, sessions, current, progress)
         return current.finish(sessions, computed)
 
 
@@ -204,6 +215,24 @@ def _push(workspace: Workspace, session: Session, current: _Run, progress: Progr
         session.buckets[object_map.object] = count_buckets(found, pushed, held=False)
 
 
+def _deliver(workspace: Workspace, sessions: list[Session], current: _Run, progress: Progress) -> None:
+    """Do what signals ask for, in the CRMs that no brake holds; where one is held, webhooks wait too."""
+    open_ = {one.file.name: one for one in sessions if one.error is None and one.prepared is not None}
+    free = {name: one for name, one in open_.items() if one.prepared is not None and not one.prepared.held}
+    delivered = deliver(
+        workspace,
+        {name: session.connector for name, session in free.items()},
+        run=current.id,
+        clock=current.clock,
+        progress=progress,
+        webhooks=len(free) == len(open_),
+    )
+    current.signals = delivered.json()
+    for name, error in delivered.errors.items():
+        free[name].error = error
+    current.undelivered = delivered.incomplete
+
+
 @contextmanager
 def _sessions(workspace: Workspace, only: str | None, current: _Run) -> Iterator[list[Session]]:
     """Open the connectors. One whose file is wrong, as with a variable that is not set, leaves the others to work."""
@@ -234,13 +263,16 @@ class _Run:
     as_of: datetime
     clock: Clock
     planned_writes: int = 0
+    signals: Mapping[str, object] = field(default_factory=dict)
+    undelivered: bool = False
+    moves: tuple[Moved, ...] = ()
     finished: bool = False
     unopened: dict[str, Mistake] = field(default_factory=dict)
     """The connectors whose files are wrong, with what is."""
 
     def finish(self, sessions: list[Session], computed: Computed | None) -> Report:
         """Count, decide status and exit code, keep the summary, and give the report."""
-        codes = {session.exit() for session in sessions}
+        codes = {session.exit() for session in sessions} | ({EXIT_PARTIAL} if self.undelivered else set())
         exit_code = next((code for code in EXIT_ORDER if code in codes), EXIT_DONE)
         if self.unopened:
             exit_code = Mistake.exit_code
@@ -260,20 +292,24 @@ class _Run:
             | {name: str(mistake) for name, mistake in self.unopened.items()},
             changes=pl.concat([found.changes() for found in prepared]) if prepared else pl.DataFrame(),
             counts=computed.counts if computed is not None else {},
+            signals=self.signals,
+            moves=self.moves,
         )
-        self._keep(report)
+        self._keep(report, computed)
         return report
 
     def _told(self, connector: str, error: EngageError) -> str:
         return kept_answers.told(self.workspace.project.root, f"run-{self.id}-{connector}", error)
 
-    def _keep(self, report: Report) -> None:
+    def _keep(self, report: Report, computed: Computed | None) -> None:
         summary = {
             "connectors": report.connectors,
             "no_record": report.no_record,
             "calls": {"read": report.reads, "write": report.writes},
             "errors": report.errors,
             "counts": report.counts,
+            "signals": report.signals,
+            "benchmarks": {} if computed is None else benchmark_numbers(computed.verdicts.benchmarks),
         }
         self.workspace.state.finish_run(
             self.id,

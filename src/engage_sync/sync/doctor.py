@@ -20,7 +20,7 @@ from engage_sync.errors import (
     Problem,
 )
 from engage_sync.sync import kept_answers
-from engage_sync.sync.findings import Examined, Step, findings
+from engage_sync.sync.findings import Examined, Step, creates_tasks, findings, of_actions
 from engage_sync.sync.provisioning import Provision, describe, provision, remember_account
 from engage_sync.sync.wiring import Workspace, connector_classes
 
@@ -100,6 +100,9 @@ def _way_out(error: EngageError, file: ConnectorFile) -> str:
 def _gaps(workspace: Workspace, file: ConnectorFile, schema: Schema) -> Iterator[Gap]:
     """Give the gaps of the declared objects; what else the CRM lacks is nobody's business."""
     declared = {object_map.object for object_map in file.objects}
+    tasks = connector_classes()[file.connector].limits.tasks
+    if tasks is not None and creates_tasks(workspace.project.model):
+        declared.add(tasks)
     for lack in schema.missing:
         if lack.object is None or lack.object in declared:
             line = None if lack.object is None else file.line_of(lack.object)
@@ -132,7 +135,7 @@ def _field_gaps(workspace: Workspace, file: ConnectorFile, object_map: ObjectMap
     closed = any(lack.object == object_map.object for lack in schema.missing) and not any(
         described.writable for described in examined.fields.values()
     )
-    for one in findings(examined):
+    for one in (*findings(examined), *of_actions(examined)):
         if closed and one.step is Step.UNLOCK:
             continue  # the permission that closes the whole object is named already
         line = file.line_of(object_map.object, one.field)

@@ -1,73 +1,54 @@
-"""`explain`: one user's or account's verdicts with their reasons, the record it is matched with, and what a push would
-write there. Reads only.
+"""`explain`: one user's or account's verdicts as a tree down to the rules and values, what changed since the last run,
+the record it is matched with and what a push would write there, and the newest events. Reads only.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from difflib import get_close_matches
 
 import polars as pl
 
-from engage_sync.config.project import ConnectorFile
-from engage_sync.core.assess import Verdicts
-from engage_sync.core.definitions import Entity, ObjectMap
-from engage_sync.core.matching import AMBIGUOUS
-from engage_sync.core.plan import plan_object
-from engage_sync.core.population import Population
-from engage_sync.core.wanted import wanted
+from engage_sync.core.asking import Asking
+from engage_sync.core.assess import with_only_account
+from engage_sync.core.definitions import Entity
+from engage_sync.core.history import Marks, benchmark_moved
+from engage_sync.core.scores import benchmark_numbers
 from engage_sync.errors import Mistake
+from engage_sync.events import newest
+from engage_sync.sync.compute import compute, documents
+from engage_sync.sync.documents import decode, with_ages
+from engage_sync.sync.explain_tree import Node, tree
+from engage_sync.sync.explain_types import Reason, reasons
+from engage_sync.sync.history import kept_benchmarks
+from engage_sync.sync.places import Place, places
 from engage_sync.sync.rows import iso_text, json_value
-from engage_sync.sync.views import Json, Shown, json_rows, show
-from engage_sync.sync.wiring import Workspace, connector_classes, kind_of
+from engage_sync.sync.views import Json, Shown, counts_of, json_rows
+from engage_sync.sync.wiring import Workspace
 
 NEWEST = 5
-LEVELS = {
-    "link": "the stored link",
-    "external_id": "external id",
-    "email": "e-mail",
-    "further_email": "a further e-mail",
-    "domain": "domain",
-}
+COUNTED = 10
+NEAREST_AMONG = 50_000
+"""Ids that are compared letter by letter in search of the nearest."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
-    """One verdict with why: `holds` None means the verdict is not a yes or no."""
+class Difference:
+    """One value that is not what it was in the last run."""
 
-    verdict: str
-    holds: bool | None
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class FieldView:
-    """One managed field of a linked record. `decision` is the plan's, or `unchanged`."""
-
-    field: str
-    source: str
-    wanted: str | None
-    seen: str | None
-    decision: str
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where an entity stands in one object of a CRM, and what a push would do there, field by field."""
-
-    connector: str
-    object: str
-    record: str | None
-    why: str
-    fields: tuple[FieldView, ...]
+    name: str
+    before: Json
+    after: Json
+    why: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything known of one entity at one instant. `row` is its row of `show`."""
+    """Everything known of one entity at one instant. `row` is its row of `show`; `since` the run that `changes` compare
+    with, None where there is none."""
 
     entity: Entity
     external_id: str
@@ -75,31 +56,49 @@ class Explanation:
     run: int | None
     row: dict[str, Json]
     reasons: tuple[Reason, ...]
+    tree: tuple[Node, ...]
+    since: int | None
+    changes: tuple[Difference, ...]
     places: tuple[Place, ...]
+    counts: tuple[dict[str, Json], ...]
     newest: tuple[dict[str, Json], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """The verdicts that one explanation reads: the entity's own row, those of its accounts, the benchmarks."""
+
+    shown: Shown
+    accounts: pl.DataFrame
+    benchmarks: dict[str, float | None]
 
 
 def explain(workspace: Workspace, entity: Entity, external_id: str, as_of: datetime | None) -> Explanation:
     """Explain one user or account. An id nobody has is a Mistake with the nearest ones."""
-    from engage_sync.events.measure import newest_messages  # noqa: PLC0415  start-up: only explain needs the engine
-
-    shown = show(workspace, entity, as_of)
-    frame = shown.frame.filter(pl.col("external_id") == external_id)
-    if not frame.height:
-        raise _unknown(shown, entity, external_id)
-    one = Shown(entity, shown.run, shown.as_of, frame, shown.counts)
-    values = frame.row(0, named=True)
-    reasons = _user_reasons(workspace, one, values) if entity is Entity.USER else _account_reasons(workspace, values)
-    messages = newest_messages(workspace.store, entity=entity, ids=[external_id], as_of=shown.as_of, limit=NEWEST)
+    project = workspace.project
+    read = _read(workspace, entity, external_id, as_of)
+    shown, model = read.shown, project.model
+    values = shown.frame.row(0, named=True)
+    asking = Asking(model, entity, shown.as_of, project.timezone)
+    last = workspace.state.previous(shown.as_of)
+    before = kept_benchmarks(last)
+    marks = {name: (before.get(name), now) for name, now in read.benchmarks.items()}
+    full = Shown(entity, shown.run, shown.as_of, ready(shown.frame, read.accounts, asking), shown.counts)
+    judged = not values.get("deactivated")
+    counts, messages = _happened(workspace, shown)
     return Explanation(
         entity=entity,
         external_id=external_id,
         as_of=shown.as_of,
         run=shown.run,
-        row=json.loads(json_rows(workspace, one)[0]),
-        reasons=tuple(reasons),
-        places=tuple(_places(workspace, one)),
-        newest=tuple({key: json_value(cell) for key, cell in line.items()} for line in messages.iter_rows(named=True)),
+        row=json.loads(json_rows(workspace, shown)[0]),
+        reasons=reasons(model, shown, values),
+        tree=tree(full.frame, asking, marks) if judged else (),
+        since=None if last is None else last.id,
+        changes=tuple(_changes(workspace, shown, marks)) if last is not None else (),
+        places=tuple(places(workspace, full)),
+        counts=counts,
+        newest=messages,
     )
 
 
@@ -112,155 +111,122 @@ def explanation_json(found: Explanation) -> Json:
         "run": found.run,
         "verdicts": found.row,
         "reasons": [asdict(reason) for reason in found.reasons],
+        "tree": [_plain(asdict(node)) for node in found.tree],
+        "since": found.since,
+        "changes": [_plain(asdict(change)) for change in found.changes],
         "records": [asdict(place) for place in found.places],
+        "events": list(found.counts),
         "newest": list(found.newest),
     }
 
 
-def _unknown(shown: Shown, entity: Entity, external_id: str) -> Mistake:
-    known = shown.frame["external_id"].to_list()
-    near = get_close_matches(external_id, known, n=3, cutoff=0.4)
+def ready(frame: pl.DataFrame, accounts: pl.DataFrame, asking: Asking) -> pl.DataFrame:
+    """Add to decoded rows what rules read and documents do not hold: a Boolean per segment and signal, and for users
+    what their only account says. `accounts` are decoded rows of the accounts of those users."""
+    model, entity = asking.model, asking.entity
+    names = [("segments", one.name) for one in model.segments_of(entity)]
+    names += [("signals", one.name) for one in model.signals_of(entity)]
+    frame = frame.with_columns(
+        pl.col(kind).list.contains(name).fill_null(value=False).alias(f"{kind}.{name}") for kind, name in names
+    )
+    if entity is Entity.ACCOUNT:
+        return frame
+    return with_only_account(frame, accounts, model, as_of=asking.as_of, timezone=asking.timezone)
+
+
+def _read(workspace: Workspace, entity: Entity, external_id: str, as_of: datetime | None) -> _Read:
+    """Read what is recorded of one entity; at an instant without a recorded run compute it."""
+    state, model = workspace.state, workspace.project.model
+    run = state.newest_recorded() if as_of is None else state.recorded_at(as_of)
+    if run is None and as_of is None:
+        raise Mistake("nothing has been computed yet: run `engage-sync compute` or `engage-sync sync`")
+    if run is not None:
+        frame = decode(state.verdicts(entity, run=run.id, ids=[external_id]), model, entity)
+        ids = frame["accounts"][0] if entity is Entity.USER and frame.height else None
+        others = state.verdicts(Entity.ACCOUNT, run=run.id, ids=[] if ids is None else ids.to_list())
+        accounts = decode(others, model, Entity.ACCOUNT)
+        shown = Shown(entity, run.id, run.as_of, frame, counts_of(run))
+        marks = kept_benchmarks(run)
+    else:
+        assert as_of is not None
+        computed = compute(workspace, as_of)
+        frame = documents(workspace, computed, entity).filter(pl.col("external_id") == external_id)
+        accounts = documents(workspace, computed, Entity.ACCOUNT)
+        shown = Shown(entity, None, as_of, frame, computed.counts)
+        marks = benchmark_numbers(computed.verdicts.benchmarks)
+    if not shown.frame.height:
+        raise _unknown(workspace, entity, external_id)
+    aged = Shown(entity, shown.run, shown.as_of, with_ages(shown.frame, shown.as_of), shown.counts)
+    return _Read(aged, with_ages(accounts, shown.as_of), marks)
+
+
+def _changes(workspace: Workspace, shown: Shown, marks: Marks) -> Iterator[Difference]:
+    """Give what differs from the last run before this instant: verdicts with their reasons, then what they read."""
+    state, model, entity = workspace.state, workspace.project.model, shown.entity
+    last = state.previous(shown.as_of)
+    identity = shown.frame["external_id"][0]
+    old = None if last is None else decode(state.verdicts(entity, run=last.id, ids=[identity]), model, entity)
+    if last is None or old is None or not old.height:
+        return
+    told = state.transitions(entity, identity).filter(pl.col("run") == shown.run)
+    why = {
+        (str(kind), str(name)): tuple(json.loads(texts))
+        for kind, name, texts in told.select("kind", "name", "reasons").iter_rows()
+    }
+    was, now = with_ages(old, last.as_of).row(0, named=True), shown.frame.row(0, named=True)
+    for column in sorted(now, key=_weight):
+        if column not in _QUIET and was.get(column) != now[column]:
+            yield Difference(column, was.get(column), now[column], _because(column, why, marks))
+
+
+_KINDS = {"user_types": "type", "stage": "stage", "health": "health"}
+_QUIET = frozenset({"health_raw", "health_runs", "signal_marks", "age_days", "linked", "active", "ambiguous"})
+_ORDER = ("user_types", "primary_user_type", "lapsed_influencer", "stage", "health", "segments", "signals")
+
+
+def _weight(name: str) -> tuple[int, str]:
+    """Put verdicts first, then scores, then the rest by name."""
+    if name in _ORDER:
+        return _ORDER.index(name), name
+    return (len(_ORDER) if name.startswith("scores.") else len(_ORDER) + 1), name
+
+
+def _because(column: str, why: Mapping[tuple[str, str], tuple[str, ...]], marks: Marks) -> tuple[str, ...]:
+    """Give the kept reasons of a change; of a score what its benchmark did."""
+    if column.startswith("scores."):
+        name = column.removeprefix("scores.")
+        moved = benchmark_moved(name, marks).removeprefix("; ")
+        return (moved,) if moved else why.get(("band", name.removesuffix("_band")), ())
+    return why.get((_KINDS.get(column, ""), ""), ())
+
+
+def _happened(workspace: Workspace, shown: Shown) -> tuple[tuple[dict[str, Json], ...], tuple[dict[str, Json], ...]]:
+    """Give the commonest events in the activity window, and the newest messages, under all ids of the entity."""
+    store, identity = workspace.store, shown.frame["external_id"][0]
+    ids = newest.ids_of(store, identity, shown.as_of) if shown.entity is Entity.USER else [identity]
+    window = workspace.project.model.activity.window
+    counted = newest.event_counts(store, entity=shown.entity, ids=ids, as_of=shown.as_of, window=window, limit=COUNTED)
+    messages = newest.newest_messages(store, entity=shown.entity, ids=ids, as_of=shown.as_of, limit=NEWEST)
+    return _lines(counted), _lines(messages)
+
+
+def _lines(frame: pl.DataFrame) -> tuple[dict[str, Json], ...]:
+    return tuple({key: json_value(cell) for key, cell in line.items()} for line in frame.iter_rows(named=True))
+
+
+def _plain(value: Json) -> Json:
+    """Turn every cell below into what JSON can say."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return json_value(value)
+
+
+def _unknown(workspace: Workspace, entity: Entity, external_id: str) -> Mistake:
+    known = workspace.state.known_ids(entity).to_list()
+    near = get_close_matches(external_id, known[:NEAREST_AMONG], n=3, cutoff=0.4)
     if entity is Entity.USER:
-        by_email = shown.frame.filter(pl.col("email") == external_id.strip().lower())["external_id"].to_list()
-        near = by_email or near
+        near = workspace.state.user_by_email(external_id.strip().lower()) or near
     hint = f"; did you mean {', '.join(near)}?" if near else f" among {len(known):,}"
     return Mistake(f"there is no {entity.value} {external_id!r}{hint}")
-
-
-def _user_reasons(workspace: Workspace, shown: Shown, values: dict[str, Json]) -> Iterator[Reason]:
-    if values["deactivated"]:
-        yield Reason(
-            "deactivated", holds=True, why="a deactivated user has no verdicts, and its CRM fields are cleared"
-        )
-        return
-    types = values["user_types"]
-    assert isinstance(types, list)
-    model = workspace.project.model
-    days = model.activity.window.total_seconds() / 86_400
-    last = values["last_active_at"]
-    seen = f"last active {iso_text(last)}" if isinstance(last, datetime) else "no activity event ever"
-    why = f"{values['events']} activity events on {values['active_days']} days in the last {days:g} days; {seen}"
-    for name in ("active", "inactive", "zombie"):
-        if name in types:
-            yield Reason(name, holds=True, why=why)
-    yield Reason("power", holds="power" in types, why=_power_why(workspace, shown, values))
-    yield from _influencer_reasons(workspace, values, types)
-
-
-def _power_why(workspace: Workspace, shown: Shown, values: dict[str, Json]) -> str:
-    power = workspace.project.model.power
-    limit, total = shown.counts.get("power_limit", 0), shown.counts.get("active", 0)
-    edge = f"ceil({power.share} × {total} active users) = {limit}"
-    if values["power_rank"] is None:
-        return f"not active, so not ranked; {edge}"
-    measure = values.get(power.measure)
-    who = "1 active user has" if values["power_rank"] == 1 else f"{values['power_rank']} active users have"
-    have = f"{who} {power.measure} ≥ {json_value(measure)}"
-    assert isinstance(values["power_rank"], int)
-    return f"{have}, {'within' if values['power_rank'] <= limit else 'more than'} {edge}"
-
-
-def _influencer_reasons(workspace: Workspace, values: dict[str, Json], types: list[str]) -> Iterator[Reason]:
-    rule = workspace.project.model.influencer
-    linked = "linked to a live CRM contact" if values["linked"] else "not linked to a live CRM contact"
-    where = ""
-    if rule.where is not None:
-        held = {True: "holds", False: "does not hold", None: "is unknown"}[values["influencer_where"]]  # type: ignore[index]
-        read = ", ".join(f"{name} = {_literal(values.get(name))}" for name in sorted(rule.where.names))
-        where = f"; the rule `{rule.where.text}` {held} ({read})"
-    activity = "active" if values["active"] else "not active"
-    yield Reason("influencer", holds="influencer" in types, why=f"{activity}, {linked}{where}")
-    matches = "" if rule.where is None else "; the same rule"
-    yield Reason("lapsed_influencer", holds=bool(values["lapsed_influencer"]), why=f"{activity}, {linked}{matches}")
-
-
-def _literal(value: Json) -> str:
-    """Write a value as a rule does."""
-    return "null" if value is None else repr(json_value(value))
-
-
-def _account_reasons(workspace: Workspace, values: dict[str, Json]) -> Iterator[Reason]:
-    rule = "attributed to the account" if workspace.project.model.attributed else "anywhere in the product"
-    why = f"{values['active_users']} of {values['users']} users were active {rule} in the activity window"
-    yield Reason("active", holds=bool(values["active"]), why=why)
-    types = ", ".join(
-        f"{values[f'users_{name}']} {name}" for name in ("power", "influencer", "active", "inactive", "zombie")
-    )
-    yield Reason("users by type", holds=None, why=types)
-
-
-def _places(workspace: Workspace, shown: Shown) -> Iterator[Place]:
-    for file in workspace.project.connectors:
-        for object_map in file.objects:
-            if object_map.entity is shown.entity:
-                yield _place(workspace, file, object_map, shown)
-
-
-def _place(workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, shown: Shown) -> Place:
-    values = shown.frame.row(0, named=True)
-    here = {"connector": file.name, "object": object_map.object}
-    link = next((one for one in values["links"] if here.items() <= one.items()), None)
-    if link is None:
-        stopped = next((one for one in values["ambiguous"] if here.items() <= one.items()), None)
-        if stopped is None:
-            return Place(**here, record=None, why="no record has this external id, e-mail or domain", fields=())
-        why = f"ambiguous: {stopped['reason']} ({', '.join(stopped['candidates'])}); nothing is linked or written"
-        return Place(**here, record=None, why=why, fields=())
-    stored = workspace.state.links(file.name, object_map.object).filter(pl.col("record") == link["record"])
-    level = LEVELS[stored["level"][0]] if stored.height else "what is not recorded"
-    since = f", linked since run {stored['since_run'][0]}" if stored.height else ""
-    fields = _fields(workspace, file, object_map, shown, link["record"])
-    return Place(**here, record=link["record"], why=f"matched by {level}{since}", fields=fields)
-
-
-def _fields(
-    workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, shown: Shown, record: str
-) -> tuple[FieldView, ...]:
-    """Give every managed field of the linked record: what is wanted, what the CRM holds, what a push would do."""
-    name = object_map.object
-    connector = connector_classes()[file.connector]
-    fields = kind_of(object_map, connector.limits).fields
-    records = workspace.state.records(file.name, name, fields).filter(pl.col("record") == record)
-    managed = tuple(item.field for item in object_map.write if item.computed)
-    link = pl.DataFrame({"record": [record], "external_id": [shown.frame["external_id"][0]]})
-    texts = _wanted(workspace, object_map, shown)
-    plan = plan_object(
-        object_map,
-        texts,
-        link,
-        pl.DataFrame(schema=AMBIGUOUS),
-        records,
-        workspace.state.written(file.name, name, managed).filter(pl.col("record") == record),
-        pl.DataFrame(schema={"record": pl.String}),
-        limits=None,
-        datetime_digits=connector.limits.datetime_digits,
-    )
-    decisions = dict(plan.changes.select("field", "decision").iter_rows())
-    return tuple(
-        FieldView(
-            field=item.field,
-            source=item.source,
-            wanted=texts[item.field][0] if item.computed and texts.height else None,
-            seen=records[f"crm.{item.field}"][0] if records.height else None,
-            decision=decisions.get(item.field, "unchanged") if item.computed else "not computed by this version",
-        )
-        for item in object_map.write
-    )
-
-
-def _wanted(workspace: Workspace, object_map: ObjectMap, shown: Shown) -> pl.DataFrame:
-    project, frame, none = workspace.project, shown.frame, pl.DataFrame()
-    users = (
-        frame
-        if shown.entity is Entity.USER
-        else pl.DataFrame(schema={"external_id": pl.String, "deactivated": pl.Boolean})
-    )
-    active = users.filter(~pl.col("deactivated").fill_null(value=False))
-    return wanted(
-        Verdicts(active, frame, {}),
-        Population(users, frame, none, none, none, none),
-        object_map,
-        model=project.model,
-        timezone=project.timezone,
-        as_of=shown.as_of,
-    )

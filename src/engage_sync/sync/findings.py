@@ -14,6 +14,7 @@ from engage_sync.core.definitions import Entity, ManagedField, MetricKind, Model
 from engage_sync.core.fitting import FITS
 from engage_sync.core.types import TYPES
 from engage_sync.core.values import DECIMALS, SEPARATOR
+from engage_sync.core.verdict_rules import FieldAction, TaskAction
 
 PROVISION = "run `engage-sync provision --apply`"
 
@@ -107,6 +108,37 @@ def findings(examined: Examined) -> Iterator[Finding]:
         found = examined.fields.get(name)
         if found is not None and found.readable:
             yield from _of_key(examined, found, keys[name]) if name in keys else _of_property(examined, found)
+
+
+def creates_tasks(model: Model) -> bool:
+    """Tell whether any signal creates tasks."""
+    actions = [action for signal in model.signals for action in (*signal.actions, *signal.clear_actions)]
+    return any(isinstance(action, TaskAction) for action in actions)
+
+
+def of_actions(examined: Examined) -> Iterator[Finding]:
+    """Give what keeps the signals' own fields from being set."""
+    for signal in examined.model.signals_of(examined.map.entity):
+        for action in (*signal.actions, *signal.clear_actions):
+            if isinstance(action, FieldAction) and action.connector == examined.map.connector:
+                yield from _of_action(examined, signal.name, action)
+
+
+def _of_action(examined: Examined, signal: str, action: FieldAction) -> Iterator[Finding]:
+    found = examined.fields.get(action.field)
+    if found is None:
+        problem = f"{examined.map.object} has no field {action.field}, which the signal {signal} sets"
+        todo = examined.place(action.field, examined.guide.create)
+        yield Finding(Step.CREATE, action.field, problem, f"correct the name in config/model.yaml, or {todo}")
+    elif not found.readable or not found.writable:
+        problem = f"{found.name}, which the signal {signal} sets, is read-only or hidden"
+        yield Finding(Step.UNLOCK, found.name, problem, examined.place(found.name, examined.guide.unlock))
+    elif action.value is not None and found.options is not None and action.value not in found.options:
+        problem = f"{found.name} lacks the option {action.value}, which the signal {signal} sets"
+        yield Finding(Step.OPTIONS, found.name, problem, examined.place(found.name, examined.guide.options))
+    elif action.value is not None and found.length is not None and len(action.value) > found.length:
+        problem = f"{found.name} takes {found.length} characters, not the {len(action.value)} of the signal {signal}"
+        yield Finding(Step.ROOM, found.name, problem, "choose a shorter value in config/model.yaml")
 
 
 def _of_written(examined: Examined, managed: ManagedField) -> Iterator[Finding]:
@@ -217,6 +249,8 @@ def longest(managed: ManagedField, model: Model, entity: Entity) -> int | None:
     Several choices are counted all together, but for the user types, of which at most three hold at once. Of a link
     what surrounds the id is counted, and one character.
     """
+    if len(managed.parts) == 1:
+        return len(managed.parts[0])
     if managed.source == "link":
         return len(model.links.get(entity, _ID).replace(_ID, "")) + 1
     if managed.options and managed.type is ValueType.SELECT:

@@ -11,12 +11,13 @@ import polars as pl
 
 from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Limits, Schema
+from engage_sync.core.asking import Asking
 from engage_sync.core.brakes import brakes
 from engage_sync.core.definitions import ObjectMap
 from engage_sync.core.plan import CHANGES, EXECUTED, FieldLimit, ObjectPlan, plan_object
 from engage_sync.core.unique_ids import refuse_taken
 from engage_sync.core.wanted import wanted
-from engage_sync.sync.compute import Computed
+from engage_sync.sync.computed import Computed
 from engage_sync.sync.inheritance import inherited, overlaid, remembered
 from engage_sync.sync.push import SLICE
 from engage_sync.sync.wiring import Workspace, connector_classes
@@ -57,30 +58,24 @@ def _plan(
 ) -> ObjectPlan:
     key = (file.name, object_map.object)
     found = computed.matches[key]
-    fields = tuple(managed.field for managed in object_map.write if managed.computed)
+    fields = tuple(managed.field for managed in object_map.write)
     project = workspace.project
     gone = workspace.state.gone(file.name, object_map.object)
     digits = connector_classes()[file.connector].limits.datetime_digits
     written = workspace.state.written(file.name, object_map.object, fields)
-    managed = [field for field in object_map.write if field.computed]
-    heirs = inherited(written, gone, computed.records[key], managed, datetime_digits=digits)
+    heirs = inherited(written, gone, computed.records[key], object_map.write, datetime_digits=digits)
     written = overlaid(written, heirs)
+    limits = None if schema is None else limits_of(schema, object_map.object)
+    asking = Asking(project.model, object_map.entity, computed.as_of, project.timezone)
     plan = plan_object(
         object_map,
-        wanted(
-            computed.verdicts,
-            computed.population,
-            object_map,
-            model=project.model,
-            timezone=project.timezone,
-            as_of=computed.as_of,
-        ),
+        wanted(computed.verdicts, computed.population, object_map, asking, room=room_of(limits)),
         found.links,
         found.ambiguous,
         computed.records[key],
         written,
         gone.join(written, on="record", how="semi"),
-        limits=None if schema is None else limits_of(schema, object_map.object),
+        limits=limits,
         datetime_digits=digits,
     )
     plan = refuse_taken(plan, computed.records[key], object_map.match_external_id)
@@ -102,6 +97,11 @@ def limits_of(schema: Schema, object_: str) -> dict[str, FieldLimit]:
         )
         for name, found in schema.objects.get(object_, {}).items()
     }
+
+
+def room_of(limits: Mapping[str, FieldLimit] | None) -> dict[str, int]:
+    """Give how many characters each field takes, where the CRM says so."""
+    return {name: found.length for name, found in (limits or {}).items() if found.length is not None}
 
 
 def write_calls(prepared: Prepared, file: ConnectorFile) -> int:

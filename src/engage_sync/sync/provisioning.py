@@ -13,6 +13,7 @@ from engage_sync.connectors.base import Field, FieldSpec, Schema
 from engage_sync.core.definitions import ObjectMap, ValueType
 from engage_sync.errors import EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Misbehaved, Mistake, Problem
 from engage_sync.sync import kept_answers
+from engage_sync.sync.findings import creates_tasks
 from engage_sync.sync.wiring import Workspace, open_connector
 
 REFUSED = "refused"
@@ -101,7 +102,8 @@ def describe(workspace: Workspace, file: ConnectorFile, *, probing: bool = False
     try:
         schema = connector.check()
         if probing:
-            found = connector.probe([object_map.object for object_map in file.objects])
+            tasks = connector.limits.tasks if creates_tasks(workspace.project.model) else None
+            found = connector.probe([object_map.object for object_map in file.objects] + ([tasks] if tasks else []))
             schema = replace(schema, missing=list(dict.fromkeys([*schema.missing, *found])))
     finally:
         connector.close()

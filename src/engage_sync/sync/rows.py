@@ -17,6 +17,9 @@ from engage_sync.core.types import TYPES
 
 BUILT_INS = ("events", "active_days", "first_active_at", "last_active_at", "days_since_active", "age_days")
 ROLL_UPS = ("active", "users", "active_users", "active_share", "seat_use", *(f"users_{name}" for name in TYPES))
+_LISTS = ("user_types", "accounts", "segments", "signals")
+_BOOKKEEPING = ("signal_marks", "health_raw", "health_runs")
+"""What only the next run needs to know."""
 
 
 def iso(column: pl.Expr) -> pl.Expr:
@@ -52,7 +55,8 @@ def rows(
     properties = {item.name: column_of(item.name) for item in model.properties_of(entity)}
     parts = [
         pl.struct(_plain(frame, name) for name in _own(entity)).struct.json_encode().str.strip_suffix("}"),
-        pl.lit(_not_computed(model, entity)),
+        *_scores(frame, model, entity),
+        *(pl.lit(f',"{kind}":') + _names(kind) for kind in ("segments", "signals")),
         _nested("metrics", frame, {**declared, **{name: name for name in built_ins}}),
         _nested("properties", frame, properties),
         pl.lit(',"links":{') + _links(urls) + pl.lit("}}"),
@@ -68,9 +72,12 @@ def _own(entity: Entity) -> tuple[str, ...]:
     if entity is Entity.USER:
         return (
             *("external_id", "email", "name", "user_types", "primary_user_type", "lapsed_influencer", "last_active_at"),
-            *("mrr", "renewal_date", "accounts"),
+            *("health", "stage", "mrr", "renewal_date", "accounts"),
         )
-    return ("external_id", "name", "domain", "active", "users", "active_users", "active_share", "seat_use")
+    return (
+        *("external_id", "name", "domain", "active", "users", "active_users", "active_share", "seat_use"),
+        *("health", "stage"),
+    )
 
 
 def _account_money(frame: pl.DataFrame, model: Model, timezone: str) -> pl.Expr:
@@ -93,18 +100,26 @@ def _plain(frame: pl.DataFrame, name: str) -> pl.Expr:
 
 
 def _nested(key: str, frame: pl.DataFrame, names: Mapping[str, str]) -> pl.Expr:
-    columns = [_plain(frame, column).alias(name) for name, column in names.items()]
+    columns = [
+        (_plain(frame, column) if column in frame.columns else pl.lit(None, pl.String())).alias(name)
+        for name, column in names.items()
+    ]
     return pl.lit(f',"{key}":') + (pl.struct(columns).struct.json_encode() if columns else pl.lit("{}"))
 
 
-def _not_computed(model: Model, entity: Entity) -> str:
-    """Give the keys whose values no rule of this version computes, so that every key is there."""
-    names = [name.removeprefix("scores.") for name in model.declared if name.startswith("scores.")]
-    scores = dict.fromkeys(name for name in names if not name.endswith(("_band", "_trend", "_sum", "_heat")))
-    keys = {"health": None, "stage": None, "scores": scores, "score_trends": scores, "score_bands": scores}
+def _scores(frame: pl.DataFrame, model: Model, entity: Entity) -> list[pl.Expr]:
+    """Give the nested scores, their trends and bands, and the sums of accounts; null where a score has none."""
+    forms = {"scores": "", "score_trends": "_trend", "score_bands": "_band"}
     if entity is Entity.ACCOUNT:
-        keys["score_sums"] = scores
-    return "," + json.dumps({**keys, "segments": [], "signals": []})[1:-1]
+        forms["score_sums"] = "_sum"
+    names = [score.name for score in model.scores_of(entity)]
+    return [_nested(key, frame, {name: f"scores.{name}{form}" for name in names}) for key, form in forms.items()]
+
+
+def _names(kind: str) -> pl.Expr:
+    """Give a list of names as JSON; names need no escaping."""
+    names = pl.lit('["') + pl.col(kind).list.join('","') + pl.lit('"]')
+    return pl.when(pl.col(kind).list.len() > 0).then(names).otherwise(pl.lit("[]"))
 
 
 def _links(urls: Mapping[tuple[str, str], str]) -> pl.Expr:
@@ -128,8 +143,8 @@ def _links(urls: Mapping[tuple[str, str], str]) -> pl.Expr:
 
 def flat(frame: pl.DataFrame) -> pl.DataFrame:
     """Give the frame with lists and links as text, for CSV and tables."""
-    lists = [pl.col(name).list.join(";") for name in ("user_types", "accounts") if name in frame.columns]
-    return frame.drop("links", "ambiguous").with_columns(lists)
+    lists = [pl.col(name).list.join(";") for name in _LISTS if name in frame.columns]
+    return frame.drop("links", "ambiguous", *_BOOKKEEPING, strict=False).with_columns(lists)
 
 
 def csv_text(frame: pl.DataFrame) -> str:

@@ -15,15 +15,20 @@ from engage_sync.core.definitions import Entity
 from engage_sync.core.types import TYPES
 from engage_sync.errors import Mistake
 from engage_sync.state.runs import Run
-from engage_sync.sync.compute import CONTESTED, Computed, compute, documents
+from engage_sync.sync.addresses import record_urls
+from engage_sync.sync.compute import CONTESTED, compute, documents
+from engage_sync.sync.computed import Computed
 from engage_sync.sync.cycle import Report
 from engage_sync.sync.doctor import Examination
 from engage_sync.sync.documents import decode, with_ages
+from engage_sync.sync.moves import switching
 from engage_sync.sync.provisioning import Provisioning
 from engage_sync.sync.rows import iso_text, json_value, rows
-from engage_sync.sync.wiring import Workspace, connector_classes
+from engage_sync.sync.wiring import Workspace
 
 RUNS_LOOKED_AT = 200
+UNREADABLE_SHOWN = 100
+"""Property values that could not be read which are named; all are counted."""
 Json = object
 """A value that `json.dumps` takes."""
 
@@ -66,20 +71,6 @@ def json_rows(workspace: Workspace, shown: Shown) -> pl.Series:
     return rows(shown.frame, project.model, shown.entity, timezone=project.timezone, urls=record_urls(workspace))
 
 
-def record_urls(workspace: Workspace) -> dict[tuple[str, str], str]:
-    """Give the address template of each object's records, for the CRM accounts whose id is known."""
-    urls: dict[tuple[str, str], str] = {}
-    for file in workspace.project.connectors:
-        known = {name: workspace.state.note(f"{name}.{file.name}") for name in ("account", "site")}
-        for object_, template in connector_classes()[file.connector].limits.record_urls.items():
-            address = template
-            for name, value in known.items():
-                address = address.replace(f"{{{name}}}", value or f"{{{name}}}")
-            if not any(f"{{{name}}}" in address for name in known):
-                urls[file.name, object_] = address
-    return urls
-
-
 def counts_of(run: Run) -> dict[str, int]:
     """Give the tallies kept with a run."""
     found = json.loads(run.summary or "{}").get("counts", {})
@@ -98,6 +89,7 @@ def report_json(report: Report) -> Json:
         "calls": {"read": report.reads, "write": report.writes},
         "held": list(report.held),
         "errors": report.errors,
+        "signals": report.signals,
     }
 
 
@@ -114,6 +106,18 @@ def plan_json(report: Report) -> Json:
         "connectors": report.connectors,
         "no_record": report.no_record,
         "errors": report.errors,
+        "signals": report.signals,
+        "verdicts": [
+            {
+                "entity": one.entity.value,
+                "kind": one.kind,
+                "name": one.name,
+                "changed": one.changed,
+                "of": one.of,
+                "commonest": list(one.commonest),
+            }
+            for one in report.moves
+        ],
     }
 
 
@@ -221,6 +225,8 @@ class ComputedAnswer(TypedDict):
     accounts: int
     user_types: dict[str, int]
     counts: dict[str, int]
+    unreadable: list[dict[str, Json]]
+    signals: dict[str, dict[str, int]]
 
 
 def run_json(run: Run) -> RunAnswer:
@@ -301,4 +307,6 @@ def computed_json(run: int | None, computed: Computed) -> ComputedAnswer:
         "accounts": computed.verdicts.accounts.height,
         "user_types": {name: int((types == name).sum()) for name in TYPES},
         "counts": dict(computed.counts),
+        "unreadable": computed.population.unreadable.head(UNREADABLE_SHOWN).to_dicts(),
+        "signals": switching(computed)["signals"],
     }

@@ -1,0 +1,273 @@
+"""Deliver what signals ask for: the waiting rows of the outbox, to the CRMs of this run and to webhooks.
+
+At least once: an attempt is noted before the call and its end when it comes, so a process that dies in between leads
+to a repetition under the same key with the same content, never to a loss. What belongs to one chain (one signal on one
+entity at one target; one field of one entity) goes one after the other, the oldest first: an end never overtakes its
+beginning. It decides nothing about signals.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import polars as pl
+import structlog
+
+from engage_sync.config.secrets import UnresolvedError, resolve
+from engage_sync.connectors.base import Connector
+from engage_sync.core.definitions import Entity, Model
+from engage_sync.core.verdict_rules import WebhookAction
+from engage_sync.errors import EngageError, Mistake
+from engage_sync.sync.couriers import Courier, Delivery, End, Ended, FieldCourier, TaskCourier
+from engage_sync.sync.outbox import FIELD, TASK, WEBHOOK
+from engage_sync.sync.progress import SILENT, Progress
+from engage_sync.sync.wiring import Workspace
+
+OFTEN = 3
+"""Attempts after which a webhook goes behind the others, so that it cannot keep them from being tried."""
+_ENDS = {"key": pl.String, "status": pl.String, "message": pl.String, "result": pl.String}
+
+Sleep = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of the outbox. `counts` has every `End`; `pending` counts all that still wait, of other runs and of
+    connectors that had no part in this one, too. `told` are sentences about what was not delivered, `errors` the
+    errors that ended a connector's part."""
+
+    counts: Mapping[str, int]
+    signals: Mapping[str, Mapping[str, int]]
+    unreached: bool = False
+    """Whether something that was to be delivered in this run still waits."""
+    told: tuple[str, ...] = ()
+    errors: Mapping[str, EngageError] = field(default_factory=dict)
+
+    @property
+    def incomplete(self) -> bool:
+        """Whether something was refused or is to be tried again. What was skipped, or not yet tried, is no failure."""
+        return self.counts[End.FAILED] > 0 or self.unreached
+
+    def json(self) -> dict[str, object]:
+        """Give the part of a report: the four counts, `signals` with the same by name, and `problems`."""
+        return {
+            **self.counts,
+            "signals": {name: dict(counts) for name, counts in self.signals.items()},
+            "problems": list(self.told),
+        }
+
+
+def deliver(
+    workspace: Workspace,
+    targets: Mapping[str, Connector],
+    *,
+    run: int,
+    clock: Callable[[], datetime],
+    progress: Progress = SILENT,
+    webhooks: bool = True,
+    sleep: Sleep | None = None,
+) -> Delivered:
+    """Deliver what waits for `targets` (open connectors by their file's name, none of them held by a brake) and, if
+    allowed, for webhooks, pausing by `sleep`. An error of one target leaves the others to be served; it comes back in
+    the answer."""
+    waiting = _in_order(workspace.state.pending_deliveries(), workspace.project.model)
+    round_ = _Round(workspace, clock, progress, waiting)
+    if waiting.is_empty():
+        return round_.summary({})
+    progress.step("delivering signals")
+    errors: dict[str, EngageError] = {}
+    files = {file.name: file for file in workspace.project.connectors}
+    for name, connector in targets.items():
+        for action, courier in (
+            (TASK, TaskCourier(workspace, files[name], connector)),
+            (FIELD, FieldCourier(workspace, files[name], connector)),
+        ):
+            mine = waiting.filter(pl.col("connector") == name, pl.col("action") == action)
+            if mine.is_empty() or name in errors:
+                continue
+            round_.carry(courier, name, _deliveries(mine))
+            if courier.error is not None:
+                errors[name] = courier.error
+    if webhooks:
+        _call_webhooks(round_, waiting.filter(pl.col("action") == WEBHOOK), sleep)
+    done = round_.summary(errors)
+    log = structlog.get_logger(__name__).bind(run=run)
+    log.info("delivered signals", **done.counts)
+    return done
+
+
+def _in_order(waiting: pl.DataFrame, model: Model) -> pl.DataFrame:
+    """Put the oldest first, within one instant an older episode first, on before off, and then by the model's order;
+    add `chain`, within which one goes after the other."""
+    names = [signal.name for signal in model.signals]
+    place = pl.col("signal").replace_strict(names, range(len(names)), default=len(names), return_dtype=pl.Int64)
+    name = pl.when(pl.col("action") == FIELD).then(pl.col("payload").str.json_path_match("$.field"))
+    parts = [pl.col("connector").fill_null(""), "action", "entity", "external_id", name.otherwise("signal")]
+    return waiting.sort(
+        "at", "episode", pl.col("phase") == "off", place, "number", "entity", "external_id"
+    ).with_columns(pl.concat_list(parts).list.join("\0").alias("chain"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A delivery and where it stands: its chain, and the chains of one turn go side by side."""
+
+    row: Delivery
+    chain: str
+
+
+def _deliveries(frame: pl.DataFrame) -> list[_Waiting]:
+    columns = ("key", "signal", "entity", "external_id", "phase", "number", "payload", "attempts", "chain")
+    return [
+        _Waiting(Delivery(key, signal, Entity(entity), external_id, phase, number, payload, attempts), chain)
+        for key, signal, entity, external_id, phase, number, payload, attempts, chain in frame.select(
+            columns
+        ).iter_rows()
+    ]
+
+
+def _turns(rows: Iterable[_Waiting]) -> list[list[_Waiting]]:
+    """Give the first of each chain, then the second of each, and so on; the order within a turn is kept."""
+    turns: list[list[_Waiting]] = []
+    taken: Counter[str] = Counter()
+    for one in rows:
+        if taken[one.chain] == len(turns):
+            turns.append([])
+        turns[taken[one.chain]].append(one)
+        taken[one.chain] += 1
+    return turns
+
+
+@dataclass(slots=True)
+class _Round:
+    """One delivery of the outbox: notes attempts and ends, and counts."""
+
+    workspace: Workspace
+    clock: Callable[[], datetime]
+    progress: Progress
+    waiting: pl.DataFrame
+    ended: dict[str, Ended] = field(default_factory=dict)
+    stopped: list[str] = field(default_factory=list)
+
+    def carry(self, courier: Courier, name: str, rows: Iterable[_Waiting]) -> None:
+        """Give a courier its deliveries, turn by turn; what comes after one that still waits in its chain waits too."""
+        blocked: set[str] = set()
+        turns = _turns(rows)
+        for turn in turns:
+            due = [one for one in turn if one.chain not in blocked]
+            for start in range(0, len(due), courier.batch):
+                if courier.stopped is None:
+                    self._batch(courier, [one.row for one in due[start : start + courier.batch]])
+            blocked |= {one.chain for one in due if not self._settled(one.row.key)}
+        left = sum(one.row.key not in self.ended for turn in turns for one in turn)
+        if courier.stopped is not None and left:
+            self.stopped.append(f"{name}: {courier.stopped}; {left} more wait for the next run")
+
+    def settle(self, ends: Sequence[Ended]) -> None:
+        """Note how some deliveries ended."""
+        if not ends:
+            return
+        rows = [(one.key, one.status.value, one.message, one.result) for one in ends]
+        self.workspace.state.settle_deliveries(pl.DataFrame(rows, schema=_ENDS, orient="row"))
+        self.ended |= {one.key: one for one in ends}
+        self.progress.pushed("signals", len(self.ended), self.waiting.height)
+
+    def summary(self, errors: Mapping[str, EngageError]) -> Delivered:
+        """Count what was waiting by how it ended, and say what was not delivered and why."""
+        schema = {"key": pl.String, "status": pl.String, "message": pl.String}
+        rows = [(one.key, one.status.value, one.message) for one in self.ended.values()]
+        ends = pl.DataFrame(rows, schema=schema, orient="row")
+        known = self.waiting.select("key", "signal", "entity", "external_id").join(
+            ends, on="key", how="left", maintain_order="left"
+        )
+        known = known.with_columns(pl.col("status").fill_null(End.PENDING.value))
+        signals: dict[str, dict[str, int]] = {}
+        for signal, status, count in known.group_by("signal", "status", maintain_order=True).len().iter_rows():
+            signals.setdefault(signal, _zeros())[status] = count
+        totals = {end: sum(counts[end] for counts in signals.values()) for end in _zeros()}
+        unreached = bool(self.stopped) or any(one.status is End.PENDING for one in self.ended.values())
+        return Delivered(totals, dict(sorted(signals.items())), unreached, (*_told(known), *self.stopped), errors)
+
+    def _batch(self, courier: Courier, rows: Sequence[Delivery]) -> None:
+        ready, unable = courier.ready(rows)
+        self.settle(unable)
+        if not ready:
+            return
+        self.workspace.state.note_attempts([row.key for row in ready], self.clock())
+        for ends in courier.carry(ready):
+            self.settle(ends)
+
+    def _settled(self, key: str) -> bool:
+        return key in self.ended and self.ended[key].status is not End.PENDING
+
+
+def _zeros() -> dict[str, int]:
+    return {end.value: 0 for end in End}
+
+
+def _told(known: pl.DataFrame) -> Iterator[str]:
+    """Say once for all alike why deliveries did not get through, with an example."""
+    alike = known.filter(pl.col("message").is_not_null(), pl.col("status") != End.DELIVERED.value)
+    grouped = alike.group_by("signal", "status", "message", maintain_order=True).agg(
+        pl.len(), pl.col("entity").first(), pl.col("external_id").first()
+    )
+    for signal, status, message, count, entity, external_id in grouped.iter_rows():
+        others = f" and {count - 1} more" if count > 1 else ""
+        after = ", tried again by the next run" if status == End.PENDING.value else ""
+        yield f"signal {signal} ({entity} {external_id}{others}): {message}{after}"
+
+
+def _call_webhooks(round_: _Round, waiting: pl.DataFrame, sleep: Sleep | None) -> None:
+    """Call the webhooks: each address has its own courier; one that cannot be looked up leaves the others be."""
+    if waiting.is_empty():
+        return
+    from engage_sync.sync.webhooks import WebhookCourier  # noqa: PLC0415  start-up: `requests` takes 0.1 s
+
+    often = pl.col("attempts").max().over("chain") >= OFTEN
+    found = _addresses(round_, waiting)
+    aims: dict[tuple[str, str | None], list[_Waiting]] = {}
+    for one in _deliveries(waiting.sort(often, maintain_order=True)):
+        if (aim := found.get((one.row.signal, one.row.phase, one.row.number))) is not None:
+            aims.setdefault(aim, []).append(one)
+    with ExitStack() as opened:
+        for (url, secret), rows in aims.items():
+            try:
+                courier = WebhookCourier(url, secret, sleep=sleep, clock=round_.clock)
+            except Mistake as mistake:
+                round_.settle([Ended(one.row.key, End.PENDING, str(mistake)) for one in rows])
+                continue
+            opened.callback(courier.close)
+            round_.carry(courier, "webhook", rows)
+
+
+def _addresses(round_: _Round, waiting: pl.DataFrame) -> Mapping[tuple[str, str, int], tuple[str, str | None]]:
+    """Look up address and secret of each action that something waits for. What cannot be had leaves its deliveries
+    waiting, with a sentence; what the model no longer declares ends them."""
+    found: dict[tuple[str, str, int], tuple[str, str | None]] = {}
+    project = round_.workspace.project
+    grouped = waiting.group_by("signal", "phase", "number", maintain_order=True).agg("key")
+    for signal, phase, number, keys in grouped.iter_rows():
+        action = _webhook(project.model, signal, phase, number)
+        if action is None:
+            gone = "the model does not ask for this webhook any more"
+            round_.settle([Ended(key, End.SKIPPED, gone) for key in keys])
+            continue
+        try:
+            secret = None if action.secret is None else resolve(action.secret, project.root)
+            found[signal, phase, number] = (resolve(action.url, project.root), secret)
+        except UnresolvedError as error:
+            round_.settle([Ended(key, End.PENDING, f"its webhook: {error}") for key in keys])
+    return found
+
+
+def _webhook(model: Model, name: str, phase: str, number: int) -> WebhookAction | None:
+    signal = next((one for one in model.signals if one.name == name), None)
+    if signal is None:
+        return None
+    actions = signal.actions if phase == "on" else signal.clear_actions
+    action = actions[number] if number < len(actions) else None
+    return action if isinstance(action, WebhookAction) else None
