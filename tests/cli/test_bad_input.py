@@ -382,8 +382,8 @@ def test_a_line_of_2_gb_is_refused_in_flat_memory(folder: Path) -> None:
     header = b"type,messageId,userId,event,timestamp\n"
     files = [
         hollow(folder.parent / "long.jsonl", lines(track(1)), 2048, b"\n" + lines(track(2))),
-        hollow(folder.parent / "long.jsonl.gz", lines(track(3)), 512, b"\n" + lines(track(4))),
-        hollow(folder.parent / "long.csv", header, 512, b"\ntrack,b5,u1,login,2026-05-20\n"),
+        hollow(folder.parent / "long.jsonl.gz", lines(track(3)), 128, b"\n" + lines(track(4))),
+        hollow(folder.parent / "long.csv", header, 128, b"\ntrack,b5,u1,login,2026-05-20\n"),
     ]
     argv = [sys.executable, "-c", MEASURED, "import", *map(str, files), "--json", "--project", str(folder)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
@@ -391,7 +391,7 @@ def test_a_line_of_2_gb_is_refused_in_flat_memory(folder: Path) -> None:
     assert (ended.code, tally(ended)) == (1, (8, 5, 0, 3))
     told = [json.loads(line) for line in Path(ended.json["rejects_file"]).read_text().splitlines()]
     assert [(reject["file"], reject["line"]) for reject in told] == [(str(file), 2) for file in files]
-    for reject, mib in zip(told, (2048, 512, 512), strict=True):
+    for reject, mib in zip(told, (2048, 128, 128), strict=True):
         assert reject["reason"] == f"the line has {mib * 1024**2:,} bytes; a line may have 16,777,216"
         assert len(reject["text"]) <= 400
     [held] = ended.err.splitlines()

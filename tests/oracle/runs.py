@@ -94,6 +94,15 @@ class Run:
             for external_id, verdict in self.each(signal["entity"]):
                 self.signal(name, signal, verdict, self.before(signal["entity"], external_id))
 
+    def memory(self) -> Verdicts:
+        """Give what the next run may know: of deactivated users the stage, and when their signals fired."""
+        resting = {
+            user: {**past, "health": None, "raw_health": None, "streak": 0, "signals": []}
+            for user, past in self.past.get("user", {}).items()
+            if user in self.at.deactivated
+        }
+        return {**self.verdicts, "user": {**resting, **self.verdicts["user"]}}
+
     def section(self, name: str) -> list[tuple[str, Row]]:
         return list((self.model.get(name) or {}).items())
 
@@ -101,7 +110,12 @@ class Run:
         return list(self.verdicts[entity].items())
 
     def before(self, entity: str, external_id: str) -> Row | None:
-        return self.past.get(entity, {}).get(external_id)
+        """Give what the last run said; of a user without a past of its own what it said of it under a former id."""
+        known = self.past.get(entity, {})
+        former = (
+            sorted(each for each, now in self.at.shown_as.items() if now == external_id) if entity == "user" else []
+        )
+        return next((known[each] for each in (external_id, *former) if each in known), None)
 
     def holds(self, rule: str, verdict: Row) -> bool:
         return holds(rule, verdict["names"].get, timezone=self.timezone)
@@ -216,7 +230,7 @@ def history(
         past = recorded[max(earlier)] if earlier else {}
         run = Run(world(messages, its_model, as_of, timezone, crm), its_model, past)
         if not recorded or as_of >= max(recorded):
-            recorded[as_of] = run.verdicts
+            recorded[as_of] = run.memory()
         found.append(run)
     return found
 

@@ -83,16 +83,16 @@ def test_by_hand(workspace: Workspace) -> None:
         "users": None,
     }
     stages: Any = bars.stages_json(bars.stages(workspace, None))
-    figures = {"good": 0, "normal": 0, "bad": 0, "unknown": 0}
+    figures = {"good": 0, "normal": 0, "bad": 0, "unknown": 0, "none": 0}
     assert stages["accounts"] == [
         {"stage": "trial", "count": 1, "mrr": None, **figures, "bad": 1},
         {"stage": "customer", "count": 3, "mrr": 150.5, **figures, "good": 2, "bad": 1},
         {"stage": "champion", "count": 0, "mrr": None, **figures},
-        {"stage": None, "count": 2, "mrr": 7, **figures, "unknown": 1},
+        {"stage": None, "count": 2, "mrr": 7, **figures, "unknown": 1, "none": 1},
     ]
     assert stages["users"] == [
-        {"stage": "new", "count": 1, "mrr": 150.5, **figures},
-        {"stage": None, "count": 1, "mrr": 100, **figures},
+        {"stage": "new", "count": 1, "mrr": 150.5, **figures, "none": 1},
+        {"stage": None, "count": 1, "mrr": 100, **figures, "none": 1},
     ]
     assert bars.stages(workspace, None, everyone=True).frames[Entity.USER]["count"].to_list() == [1, 2]
 
@@ -124,7 +124,7 @@ def test_many_are_counted_as_a_loop_counts_them(workspace: Workspace) -> None:
     assert [row["stage"] for row in rows["accounts"]] == ["trial", "customer", "champion", "former", None]
     for row in rows["accounts"]:
         mine = [one for one in accounts.values() if one["stage"] == row["stage"]]
-        by_health = {name: sum(one["health"] == name for one in mine) for name in bars.HEALTH}
+        by_health = {name or "none": sum(one["health"] == name for one in mine) for name in (*bars.HEALTH, None)}
         assert row == {"stage": row["stage"], "count": len(mine), "mrr": known_sum(mine), **by_health}
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -17,11 +18,13 @@ import pytest
 
 from engage_sync.connectors.base import Connector, Status
 from engage_sync.core.definitions import Entity
+from engage_sync.core.groups import MARKS
 from engage_sync.core.verdict_rules import FieldAction, Signal, TaskAction, WebhookAction
 from engage_sync.errors import LoginFailed, Unreachable
 from engage_sync.sandbox.faults import Fault
+from engage_sync.state.mirror import MirrorPage
 from engage_sync.sync.wiring import open_connector
-from tests.sync.firing import Desk, Firing, body, firing, reopened, signal, variable
+from tests.sync.firing import HOUR, Desk, Firing, body, firing, reopened, signal, variable
 from tests.sync.mortal import Died
 from tests.sync.receiver import PATIENCE, Inbox, receiver
 from tests.sync.two_crms import Both, both
@@ -67,7 +70,7 @@ def test_tasks(tasked: Firing) -> None:
         {
             "subject": "Usage halved",
             "body": "Usage halved within a week\n12 events in 7 days (200 before)",
-            "due": "2026-06-01T13:00:00Z",
+            "due": "2026-06-01T12:00:00Z",
             "object": "companies",
             "about": f"r-{name}",
             "tried": "false",
@@ -87,20 +90,105 @@ def test_a_task_goes_to_the_record_that_is_linked_now(tasked: Firing) -> None:
     tasked.link("hubspot", "companies", ("a", "r-new"))
     done = tasked.deliver({"hubspot": desk})
     assert [change["about"] for change in desk.tasks.values()] == ["r-new"]
-    assert (done.counts["delivered"], done.counts["skipped"], done.incomplete) == (1, 2, False)
-    assert done.told == (
-        "signal usage_drop (account b): the account b has no record in hubspot any more",
-        "signal usage_drop (account c): the account c has no record in hubspot any more",
+    assert (done.counts, done.incomplete, done.told) == ({**NONE, "delivered": 1, "pending": 2}, False, ())
+
+
+@pytest.mark.parametrize("level", [None, "contested"])
+def test_who_has_no_record_of_its_own_waits_for_one(tasked: Firing, inbox: Inbox, level: str | None) -> None:
+    """Without being a problem, and without an attempt. The webhook does not wait."""
+    with reopened(tasked.workspace.project.root, signal("usage_drop", TASK, hook(inbox), clear=[TASK])) as made:
+        desk = Desk()
+        made.now = tasked.now
+        made.link("hubspot", "companies", *([("new", "r-new")] if level else []), level=level or "email")
+        begun = made.switch("usage_drop", "on", "new", "never")
+        for count in (2, 0):
+            done = made.deliver({"hubspot": desk})
+            assert done.counts == {**NONE, "delivered": count, "pending": 2}
+            assert (done.incomplete, done.told, desk.pushes) == (False, (), [])
+        waiting = made.workspace.state.pending_deliveries()
+        assert waiting.select("attempts", "message").unique().rows() == [(0, "it waits for a record in hubspot")]
+        made.link("hubspot", "companies", ("new", "r-new"))
+        assert made.deliver({"hubspot": desk}).counts == {**NONE, "delivered": 1, "pending": 1}
+        assert [change["about"] for change in desk.tasks.values()] == ["r-new"]
+        made.switch("usage_drop", "off", "new", "never", episode=begun)
+        done = made.deliver({"hubspot": desk})
+        assert (done.counts, done.incomplete) == ({**NONE, "delivered": 1, "skipped": 2}, False)
+        assert done.told == (
+            "signal usage_drop (account never and 1 more): it has no record in hubspot, and the signal is off",
+        )
+        assert made.deliver({"hubspot": desk}).counts == NONE
+
+
+def test_a_link_that_is_only_contested_lets_the_end_wait(tmp_path: Path) -> None:
+    with firing(tmp_path, signal("usage_drop", ALERT, clear=[CLEAR, TASK])) as made:
+        desk = Desk()
+        made.link("hubspot", "companies", ("a", "11"))
+        begun = made.switch("usage_drop", "on", "a")
+        made.deliver({"hubspot": desk})
+        made.switch("usage_drop", "off", "a", episode=begun)
+        made.link("hubspot", "companies", ("a", "11"), level="contested")
+        done = made.deliver({"hubspot": desk})
+        assert (done.counts, done.incomplete) == ({**NONE, "pending": 2}, False)
+        made.link("hubspot", "companies", ("a", "11"))
+        assert made.deliver({"hubspot": desk}).counts == {**NONE, "delivered": 2}
+        assert desk.fields == {("companies", "11", "engage_alert"): None}
+
+
+def mirrored(made: Firing, *records: str) -> None:
+    """Let these be all companies in the mirror of HubSpot."""
+    state = made.workspace.state
+    rows = [(record, "{}", "2026-06-01T00:00:00Z") for record in records]
+    frame = pl.DataFrame(rows, schema=dict.fromkeys(("record", "values", "updated_at"), pl.String), orient="row")
+    state.drop_cursor("hubspot", "companies")
+    run = state.start_run("sync", made.now, made.now)
+    state.save_page("hubspot", "companies", MirrorPage(frame, [], {}, "c", [], done=True), run)
+
+
+def test_a_field_is_cleared_where_it_was_set(tmp_path: Path) -> None:
+    """Also when nobody stands there any more, but neither on a record that is gone nor on one that is another's."""
+    with firing(tmp_path, signal("usage_drop", ALERT, clear=[CLEAR])) as made:
+        desk = Desk()
+        made.link("hubspot", "companies", *((name, f"r-{name}") for name in "abcd"))
+        begun = made.switch("usage_drop", "on", *"abcd")
+        made.deliver({"hubspot": desk})
+        made.link("hubspot", "companies", ("other", "r-c"), ("d", "r-new"))
+        mirrored(made, "r-a", "r-c", "r-d", "r-new")
+        made.switch("usage_drop", "off", *"abcd", episode=begun)
+        done = made.deliver({"hubspot": desk})
+        assert (done.counts, done.incomplete) == ({**NONE, "delivered": 2, "skipped": 2}, False)
+        assert done.told == ("signal usage_drop (account b and 1 more): it has no record in hubspot any more",)
+        assert {record: value for (_, record, _), value in desk.fields.items()} == {
+            "r-a": None, "r-b": "usage drop", "r-c": "usage drop", "r-d": None, "r-new": None
+        }  # fmt: skip
+
+
+def test_a_signal_that_is_off_without_a_word_waits_no_more(tmp_path: Path) -> None:
+    """Nothing is to be cleared, so only the verdicts tell that the signal is off, or on anew."""
+    with firing(tmp_path, signal("usage_drop", TASK)) as made:
+        begun = made.switch("usage_drop", "on", *"abc")
+        marks = {"a": (True, begun), "b": (False, begun), "c": (True, begun + HOUR)}
+        documents = [
+            (who, marking(on=on, fired=fired)) for who, (on, fired) in marks.items()
+        ]  # fmt: skip
+        frame = pl.DataFrame(documents, schema=dict.fromkeys(("external_id", "document"), pl.String), orient="row")
+        state = made.workspace.state
+        run = state.start_run("compute", made.now + HOUR, made.now)
+        state.save_verdicts(run, "account", frame)
+        state.mark_recorded(run)
+        assert made.deliver({"hubspot": Desk()}).counts == {**NONE, "pending": 1, "skipped": 2}
+        assert made.statuses()["a", "on", "task"] == "pending"
+
+
+def marking(*, on: bool, fired: datetime) -> str:
+    """Give a document that knows nothing but the mark of the signal."""
+    marks = pl.DataFrame({"signal_marks": [[{"name": "usage_drop", "on": on, "fired": fired}]]}).cast(
+        {"signal_marks": MARKS}
     )
-    assert tasked.deliver({"hubspot": desk}).counts == NONE
-
-
-def test_a_contested_record_gets_no_task(tasked: Firing) -> None:
-    desk = Desk()
-    tasked.switch("usage_drop", "on", "a")
-    tasked.link("hubspot", "companies", ("a", "r-a"), level="contested")
-    assert tasked.deliver({"hubspot": desk}).counts["skipped"] == 1
-    assert desk.pushes == []
+    frame = pl.DataFrame({"external_id": ["a"]}).hstack(marks)
+    stored = frame.select(
+        pl.col("signal_marks").cast(pl.List(pl.Struct({"name": pl.String, "on": pl.Boolean, "fired": pl.Int64})))
+    )
+    return stored.write_json()[1:-1]
 
 
 def test_how_a_task_may_end(tasked: Firing) -> None:
@@ -301,6 +389,46 @@ def test_an_end_never_overtakes_its_beginning(tmp_path: Path, inbox: Inbox) -> N
         assert made.deliver().counts == NONE
 
 
+@pytest.mark.parametrize("end", [["/end"], ["", "/other"]])
+def test_an_end_waits_for_a_beginning_that_goes_elsewhere(tmp_path: Path, inbox: Inbox, end: list[str]) -> None:
+    """It may go to another address, and another signal's call of that address may come first."""
+    ends = [hook(inbox, path) for path in end]
+    drop = signal("usage_drop", hook(inbox), hook(inbox, "/other"), clear=ends)
+    with firing(tmp_path, signal("quiet", *ends), drop) as made:
+        begun = made.switch("usage_drop", "on", "a")
+        made.switch("usage_drop", "off", "a", episode=begun)
+        made.switch("quiet", "on", "z")
+        inbox.bad = {"a": 500}
+        assert made.deliver().counts["pending"] == 2 + len(ends)
+        assert {body(got.body)["state"] for got in inbox.got if body(got.body)["external_id"] == "a"} == {"on"}
+        inbox.bad = {}
+        inbox.got.clear()
+        assert made.deliver().counts == {**NONE, "delivered": 2 + len(ends)}
+        assert [body(got.body)["state"] for got in inbox.got] == ["on", "on", *("off" for _ in ends)]
+
+
+def test_what_one_address_does_not_take_holds_up_no_other(tmp_path: Path, inbox: Inbox) -> None:
+    """Each address gets the end after its beginning, whatever another does."""
+    lost = WebhookAction(inbox.url, f"${{{SECRET}}}")
+    with firing(tmp_path, signal("usage_drop", lost, hook(inbox, "/b"), clear=[lost, hook(inbox, "/b")])) as made:
+        begun = made.switch("usage_drop", "on", "a")
+        made.switch("usage_drop", "off", "a", episode=begun)
+        assert made.deliver().counts == {**NONE, "delivered": 2, "pending": 2}
+        assert [(got.path, body(got.body)["state"]) for got in inbox.got] == [("/hook/b", "on"), ("/hook/b", "off")]
+
+
+def test_tasks_and_fields_that_the_model_no_longer_asks_for_are_skipped(tmp_path: Path) -> None:
+    with firing(tmp_path, signal("usage_drop", TASK, ALERT), signal("quiet", TASK)) as made:
+        made.link("hubspot", "companies", ("a", "11"))
+        made.switch("usage_drop", "on", "a")
+        made.switch("quiet", "on", "a")
+    desk = Desk()
+    with reopened(tmp_path, signal("usage_drop", ALERT)) as made:
+        done = made.deliver({"hubspot": desk})
+        assert (done.counts, desk.pushes) == ({**NONE, "skipped": 3}, [])
+        assert all(one.endswith(": the model no longer asks for it") for one in done.told)
+
+
 def test_a_redirect_and_a_refusal_are_final(tmp_path: Path, inbox: Inbox) -> None:
     with firing(tmp_path, signal("usage_drop", hook(inbox))) as made:
         made.switch("usage_drop", "on", "a", "b")
@@ -319,7 +447,7 @@ def test_what_the_model_no_longer_asks_for_is_skipped(tmp_path: Path, inbox: Inb
     with reopened(tmp_path, signal("usage_drop", TASK)) as made:
         done = made.deliver()
         assert done.counts == {**NONE, "skipped": 2}
-        assert all("the model does not ask for this webhook any more" in one for one in done.told)
+        assert all("the model no longer asks for it" in one for one in done.told)
     assert inbox.got == []
 
 

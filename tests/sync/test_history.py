@@ -56,6 +56,34 @@ def test_changes_are_kept_with_their_reasons(folder: Folder) -> None:
     }
 
 
+def test_a_former_id_and_a_rest_are_no_new_beginning(tmp_path: Path) -> None:
+    """Neither an alias nor a time without verdicts makes a signal fire again within its cooldown."""
+    folder = Folder(tmp_path, now=NOW + timedelta(days=40))
+    folder.means("signals: {seen: {entity: user, when: events > 0, cooldown: 30d}}")
+    folder.tell(track("c", "go", days=1))
+    folder.run(NOW)
+    folder.tell(
+        [{"type": "alias", "previousId": "c", "userId": "d", "timestamp": (NOW + timedelta(days=1)).isoformat()}]
+    )
+    gone = {"type": "identify", "userId": "d", "timestamp": (NOW + timedelta(days=3)).isoformat()}
+    folder.tell([{**gone, "traits": {"deactivatedAt": "yes"}}])
+    back = {**gone, "timestamp": (NOW + timedelta(days=5)).isoformat(), "traits": {"deactivatedAt": None}}
+    folder.tell([back])
+    shown = folder.run(*(NOW + timedelta(days=days) for days in (2, 4, 6, 31)))
+    assert [users.get("d", {}).get("signals") for users, _ in shown] == [["seen"], None, [], []]
+    with folder.open() as workspace:
+        computed = compute.compute(workspace, NOW + timedelta(days=29, hours=23))
+        assert switching(computed) == {}
+
+
+def test_a_metric_called_count_keeps_its_value_beside_distinct_ones(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    folder.means("metrics: {user: {count: {count: '*'}, kinds: {distinct: event}}}")
+    folder.tell([*track("u", "a", times=2), *track("u", "b")])
+    ((users, _),) = folder.run(NOW)
+    assert (users["u"]["metrics"]["count"], users["u"]["metrics"]["kinds"]) == (3, 2)
+
+
 def test_nothing_is_kept_of_what_did_not_change(folder: Folder) -> None:
     folder.run(NOW, NOW + timedelta(seconds=1))
     with folder.open() as workspace:
@@ -68,7 +96,7 @@ def test_a_changed_model_is_seen_before_anything_is_written(folder: Folder) -> N
     with folder.open() as workspace:
         computed = compute.compute(workspace, NOW + timedelta(minutes=1))
         found = {(one.kind, one.name): one for one in moved(workspace, computed)}
-        assert switching(computed) == {"signals": {"silent": {"on": 1, "off": 0}}}
+        assert switching(computed) == {"silent": {"on": 1, "off": 0}}
     assert (found["health", ""].changed, found["health", ""].of) == (1, 1)
     assert found["health", ""].commonest == ("good", "bad")
     assert found["health", ""].most

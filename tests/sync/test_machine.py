@@ -505,7 +505,7 @@ class CycleMachine(RuleBasedStateMachine):
 
 def test_cycles() -> None:
     chosen = settings(
-        max_examples=SOAK or 10,
+        max_examples=SOAK or 8,
         stateful_step_count=30 if SOAK else 12,
         deadline=None,
         derandomize=not SOAK,

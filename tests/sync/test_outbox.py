@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -60,17 +61,40 @@ def test_what_each_target_gets(made: Firing) -> None:
     assert body(off["payload"][1]) == {"field": "engage_alert", "value": None}
 
 
-def test_who_is_not_linked_gets_the_webhook_alone(made: Firing) -> None:
+def test_who_is_not_linked_yet_is_told_of_too(made: Firing) -> None:
+    """Wherever a record of such an entity may come to stand: an account in the CRMs that show accounts."""
     rows = made.rows("usage_drop", "on", "acme", "other")
-    assert rows.select("external_id", "action").rows() == [("acme", "webhook"), ("other", "webhook")]
+    assert rows.group_by("external_id").len().sort("external_id").rows() == [("acme", 4), ("other", 4)]
+    assert rows.filter(external_id="acme").select("action", "connector").rows() == [
+        ("task", "hubspot"),
+        ("task", "salesforce"),
+        ("webhook", None),
+        ("field", "hubspot"),
+    ]
+    assert body(rows.filter(action="webhook")["payload"][0])["links"] == {}
 
 
 def test_two_objects_of_one_crm_make_one_task(made: Firing) -> None:
     made.link("salesforce", "Lead", ("u1", "00Q"))
     made.link("salesforce", "Contact", ("u1", "003"))
     rows = made.rows("quiet", "on", "u1")
-    assert rows.select("action", "connector").rows() == [("task", "salesforce"), ("webhook", None)]
-    assert body(rows["payload"][1])["links"] == {"salesforce": {"object": "Contact", "id": "003", "url": None}}
+    assert rows.select("action", "connector").rows() == [
+        ("task", "hubspot"),
+        ("task", "salesforce"),
+        ("webhook", None),
+    ]
+    assert body(rows["payload"][2])["links"] == {"salesforce": {"object": "Contact", "id": "003", "url": None}}
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"), [("UTC", "2026-06-01"), ("Asia/Tokyo", "2026-06-02"), ("America/Los_Angeles", "2026-06-01")]
+)
+def test_a_task_is_due_on_the_project_s_day(made: Firing, zone: str, day: str) -> None:
+    """18:00 UTC is the next morning in Tokyo."""
+    made.now = BEGIN + timedelta(hours=6)
+    made.workspace = replace(made.workspace, project=replace(made.workspace.project, timezone=zone))
+    payloads = made.rows("usage_drop", "on", "acme").filter(action="task")["payload"]
+    assert [body(one)["due"] for one in payloads] == [f"{day}T12:00:00Z"] * 2
 
 
 def test_the_body_of_a_webhook(made: Firing) -> None:
@@ -110,13 +134,15 @@ def test_the_body_of_a_webhook(made: Firing) -> None:
 def test_the_content_of_a_task(made: Firing) -> None:
     made.link("hubspot", "contacts", ("u/1", "21"))
     made.link("hubspot", "companies", ("acme", "11"))
-    (user,) = made.rows("quiet", "on", "u/1", email="u@a.example").filter(action="task")["payload"]
+    tasks = made.rows("quiet", "on", "u/1", email="u@a.example").filter(action="task")
+    assert tasks["payload"].n_unique() == 1
+    user = tasks["payload"][0]
     assert body(user) == {
         "subject": "Usage halved",
         "body": "12 events in 7 days (200 before)\nhttps://console.example.com/users/u%2F1",
         "due": "2026-06-01T12:00:00Z",
     }
-    (account,) = made.rows("usage_drop", "on", "acme").filter(action="task")["payload"]
+    account = made.rows("usage_drop", "on", "acme").filter(action="task")["payload"][0]
     assert body(account)["body"] == "Usage halved within a week\n12 events in 7 days (200 before)"
 
 
@@ -137,8 +163,8 @@ def test_many_rows_take_little_time(made: Firing) -> None:
     made.link("hubspot", "companies", *((one, f"r{one}") for one in ids))
     begun = time.perf_counter()
     rows = made.rows("usage_drop", "on", *ids)
-    assert rows.height == 15_000
-    assert rows["key"].n_unique() == 15_000
+    assert rows.height == 20_000
+    assert rows["key"].n_unique() == 20_000
     assert time.perf_counter() - begun < 3
 
 

@@ -218,5 +218,5 @@ def test_an_unknown_id_is_refused_with_the_nearest(workspace: Workspace, begin: 
     record(workspace, begin, {"acme-corp": {"stage": None}})
     with pytest.raises(Mistake, match=r"there is no account 'acme-crop'; did you mean acme-corp\?"):
         timeline(workspace, Entity.ACCOUNT, "acme-crop")
-    with pytest.raises(Mistake, match=r"no recorded run up to .+ knows account 'acme-corp'"):
+    with pytest.raises(Mistake, match=r"there is no account 'acme-corp' as of 20.+Z"):
         timeline(workspace, Entity.ACCOUNT, "acme-corp", begin - timedelta(days=1))

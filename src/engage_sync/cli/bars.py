@@ -41,7 +41,7 @@ def print_health(bars: Bars) -> None:
                 mark = Text(block * 2, style=colour)
                 table.add_row(mark, name, f"{counts[name]:,}", share, _money(row[f"{name}_mrr"]))
         OUT.print(table)
-        if counts["none"] == row["count"]:
+        if row["count"] and counts["none"] == row["count"]:
             say("Nobody has a health; `health` in config/model.yaml declares it.")
 
 

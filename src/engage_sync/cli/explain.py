@@ -54,6 +54,11 @@ def _print(found: Explanation) -> None:
     recorded = f"run {found.run}" if found.run is not None else "not recorded"
     say(f"[bold]{found.entity.value} {escape(found.external_id)}[/bold]{'  ' + about if about else ''}")
     say(f"as of {found.as_of:%Y-%m-%d %H:%M:%S} UTC ({recorded})\n")
+    if found.model_changed:
+        say(
+            f"[bold]The model has changed since run {found.run}[/bold]: the verdicts are that run's, the rules are"
+            " today's. Run `engage-sync compute`.\n"
+        )
     if row.get("primary_user_type"):
         say(f"[bold]{row['primary_user_type']}[/bold] ({', '.join(row['user_types'])})")  # type: ignore[arg-type]
     for reason in found.reasons:
@@ -62,15 +67,24 @@ def _print(found: Explanation) -> None:
         if node.value is not False:
             _print_node(node)
     _print_others([node for node in found.tree if node.value is False])
-    if found.changes:
-        say(f"\n[bold]since run {found.since}[/bold]")
-        for change in found.changes:
-            why = f"  [dim]{escape('; '.join(change.why))}[/dim]" if change.why else ""
-            say(f"  {escape(change.name)}: {escape(_shown(change.before))} → {escape(_shown(change.after))}{why}")
+    _print_changes(found)
     for place in found.places:
         _print_place(place)
+    _print_events(found)
+
+
+def _print_changes(found: Explanation) -> None:
+    if found.changes:
+        say(f"\n[bold]since run {found.since}[/bold]")
+    for change in found.changes:
+        why = f"  [dim]{escape('; '.join(change.why))}[/dim]" if change.why else ""
+        say(f"  {escape(change.name)}: {escape(_shown(change.before))} → {escape(_shown(change.after))}{why}")
+
+
+def _print_events(found: Explanation) -> None:
     if found.counts:
-        say("\n[bold]events in the activity window[/bold]")
+        which = "events that name the account" if found.entity.value == "account" else "events"
+        say(f"\n[bold]{which}, in the activity window[/bold]")
         table(
             None,
             ("event", "count", "last at"),

@@ -11,7 +11,6 @@ from rich.markup import escape
 
 from engage_sync.cli.logs import configure
 from engage_sync.cli.output import ERR, say, table
-from engage_sync.errors import EXIT_PARTIAL
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -102,7 +101,8 @@ def print_report(report: Report) -> None:
         say(f"{report.no_record:,} users and accounts have no record in a CRM.")
     _print_signals(report)
     print_errors(report)
-    if report.exit == EXIT_PARTIAL:
+    every = [counts for objects in report.connectors.values() for counts in objects.values()]
+    if any(counts["refused"] + counts["failed"] for counts in every):
         say(f"Refused and failed records are listed by `engage-sync runs {report.run}`.")
 
 
@@ -114,7 +114,9 @@ def _print_signals(report: Report) -> None:
         say(f"Actions of signals: {', '.join(told)}.")
     problems = report.signals.get("problems")
     for problem in problems if isinstance(problems, list) else []:
-        say(f"[bold]signal[/bold] {escape(str(problem))}")
+        say(escape(str(problem)))
+    if problems:
+        say("Actions that wait or failed are listed by `engage-sync status`.")
 
 
 def _print_moves(report: Report) -> None:
@@ -132,8 +134,7 @@ def _print_moves(report: Report) -> None:
         table("\nVerdicts that would change", ("verdict", "changes", "mostly", ""), lines, right=["changes"])
     if any(one.most for one in report.moves):
         say("[bold]A verdict of most would change[/bold]: is that meant by a change of the model, or are data missing?")
-    signals = report.signals.get("signals")
-    for name, counts in signals.items() if isinstance(signals, dict) else ():
+    for name, counts in report.switching.items():
         say(f"signal {escape(name)}: {counts['on']:,} would fire, {counts['off']:,} would clear")
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SHOWN_RUNS = 30
 SHOWN_LINES = 100
+SIGNALS = ("signal", "phase", "entity", "external_id", "action", "connector", "status", "attempts", "message")
 
 
 def register(app: typer.Typer) -> None:
@@ -65,11 +66,12 @@ def _print_one(answer: JournalAnswer) -> None:
         say(f"  held: {escape(reason)}")
     for name, text in answer["errors"].items():
         say(f"  {name}: {escape(text)}")
-    _print_lines("Held", ("object", "record", "field", "before", "after", "decision"), answer["held_changes"])
-    _print_lines(None, ("object", "record", "field", "before", "after", "status", "message"), answer["journal"])
+    print_lines("Held", ("object", "record", "field", "before", "after", "decision"), answer["held_changes"])
+    print_lines("Signals", SIGNALS, answer["deliveries"])
+    print_lines(None, ("object", "record", "field", "before", "after", "status", "message"), answer["journal"])
 
 
-def _print_lines(title: str | None, columns: Sequence[str], lines: Sequence[Mapping[str, object]]) -> None:
+def print_lines(title: str | None, columns: Sequence[str], lines: Sequence[Mapping[str, object]]) -> None:
     """Print the first lines as a table; nothing where there are none."""
     if lines:
         table(title, columns, ([line.get(name) for name in columns] for line in lines[:SHOWN_LINES]))

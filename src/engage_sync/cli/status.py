@@ -7,6 +7,7 @@ from rich.markup import escape
 
 from engage_sync.cli.options import HERE, AsJson, ProjectFolder
 from engage_sync.cli.output import minute, print_json, say, table
+from engage_sync.cli.runs import SIGNALS, print_lines
 
 
 def register(app: typer.Typer) -> None:
@@ -39,4 +40,8 @@ def status(project: ProjectFolder = HERE, as_json: AsJson = False) -> None:
         for name, one in answer["connectors"].items()
         for linked in [", ".join(f"{count:,} {object_}" for object_, count in one["linked"].items())]
     ]
+    told = [f"{count:,} {name}" for name, count in answer["signals"].items() if count]
+    if told:
+        say(f"Actions of signals: {', '.join(told)}.")
+    print_lines("Signals that wait or failed", SIGNALS, answer["deliveries"])
     table(None, ("connector", "last pull", "last push", "linked", "failures"), lines, right=("failures",))

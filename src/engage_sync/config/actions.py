@@ -4,6 +4,7 @@ nothing and looks up no secret.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
@@ -17,7 +18,7 @@ from engage_sync.config.yaml_lines import Document
 from engage_sync.core.definitions import Entity
 from engage_sync.core.verdict_rules import Action, FieldAction, TaskAction, WebhookAction
 
-_ADDRESSES = ("http://", "https://", "${")
+_ADDRESS = re.compile(r"https?://(?:[^/?#@\s]*@)?[^/?#@:\s]+(?::([0-9]{1,5}))?(?:[/?#]\S*)?")
 _DECIMALS = Decimal("0.0001")
 _WHOLE = Decimal("1e15")
 """From here on a double has no digits after the point that mean anything."""
@@ -45,7 +46,7 @@ class ActionBuilder:
         return self._field(definition.field, entity, (*location, "field")) if definition.field else None
 
     def _webhook(self, webhook: Webhook, location: Path) -> WebhookAction:
-        if not webhook.url.startswith(_ADDRESSES) or webhook.url in _ADDRESSES:
+        if not _is_address(webhook.url):
             what = "`url` is no address; write https://… or a reference like ${HOOK_URL}"
             self.problems.at_value(self.document, (*location, "url"), what)
         for key, text in (("url", webhook.url), ("secret", webhook.secret or "")):
@@ -87,3 +88,11 @@ def canonical(value: str | int | float | bool | None) -> str | None:
     text = format(exact if abs(exact) >= _WHOLE else exact.quantize(_DECIMALS, ROUND_HALF_UP), "f")
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text
+
+
+def _is_address(url: str) -> bool:
+    """Tell whether a webhook can be called there, as far as that can be seen without its secrets."""
+    if secrets.has_reference(url):
+        return url.startswith(("http://", "https://", "${"))
+    found = _ADDRESS.fullmatch(url)
+    return found is not None and int(found[1] or 1) in range(1, 65_536)

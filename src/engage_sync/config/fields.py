@@ -4,6 +4,7 @@ types follow from the value"), and constants and templates made of them. Knows n
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from engage_sync.config.actions import canonical
 from engage_sync.config.names import ACCOUNT_MONEY, MONEY, TYPE_TERMS, USER_TYPES, Term, built_ins, days_to, identity
 from engage_sync.config.reach import Declared
 from engage_sync.core.definitions import Entity, ValueType
+from engage_sync.core.expressions import NUMERIC_TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,10 @@ def reads_as(text: str, kind: ValueType) -> bool:
         return text in {"true", "false"}
     if kind is ValueType.URL:
         return text.startswith(("http://", "https://"))
+    if kind is ValueType.NUMBER:
+        return re.fullmatch(NUMERIC_TEXT, text) is not None and math.isfinite(float(text))
     try:
-        if kind is ValueType.NUMBER:
-            float(text)
-        elif kind in {ValueType.DATE, ValueType.DATETIME}:
+        if kind in {ValueType.DATE, ValueType.DATETIME}:
             datetime.fromisoformat(text)
     except ValueError:
         return False

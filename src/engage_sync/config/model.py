@@ -163,7 +163,7 @@ class ModelBuilder:
         for section in ("properties", "metrics"):
             for name in self.written(section, entity):
                 location: Path = (section, entity.value, name)
-                refusal = name_refusal(name, entity) or self._clash(name, taken, location)
+                refusal = name_refusal(name, entity) or _money(location) or self._clash(name, taken, location)
                 if refusal:
                     self.problems.at_key(self.document, location, refusal)
                 else:
@@ -178,9 +178,9 @@ class ModelBuilder:
                 self._metric(entity, name, metric)
         derived = days_to({name: item.type for name, item in self.properties[entity].items()})
         for name in derived:
-            if name in taken:
+            if name.lower() in taken:
                 what = f"`{name}` belongs to the date property `{name.removeprefix('days_to_')}`; choose another name"
-                self.problems.at_key(self.document, taken[name], what)
+                self.problems.at_key(self.document, taken[name.lower()], what)
 
     def _place(self, other: Path, beside: Path) -> str:
         """Tell where a key stands: the line, and the file where it is another one."""
@@ -306,3 +306,11 @@ class ModelBuilder:
             for part in wrong:
                 what = f"`{part}` cannot be filled in; did you mean `{{external_id}}`?"
                 self.problems.at_value(self.document, ("links", entity.value), what)
+
+
+def _money(location: Path) -> str | None:
+    """Say why a metric of accounts may not have the name of a property that the law reads (semantics §4, §8)."""
+    section, entity, name = location
+    if section == "metrics" and entity == Entity.ACCOUNT.value and str(name).lower() in _MONEY_TYPES:
+        return f"`{name}` of an account is a property; declare it there, or choose another name"
+    return None

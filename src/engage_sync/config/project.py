@@ -5,6 +5,8 @@ and looks up no secret.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -101,6 +103,8 @@ class Project:
     server_host: str
     server_port: int
     model: Model
+    model_digest: str
+    """Tells one text of the model from another; comments and layout do not count."""
     connectors: tuple[ConnectorFile, ...]
     document: Document = field(repr=False, compare=False)
     store: str = field(repr=False)
@@ -163,7 +167,8 @@ def load(root: Path, connector_types: Mapping[str, ConnectorType]) -> Project:
         if (document := _read(root, file, problems)) is not None
         for item in [draft(document, connector_types, problems)]
     }
-    model, tests, values = _model(_model_document(root, problems), drafts, problems)
+    written = _model_document(root, problems)
+    model, tests, values = _model(written, drafts, problems)
     connectors = tuple(_connector_file(item, model, values, root, problems) for item in drafts.values())
     if found := problems.all():
         raise Mistake(found)
@@ -177,6 +182,7 @@ def load(root: Path, connector_types: Mapping[str, ConnectorType]) -> Project:
         server_host=definition.server.host,
         server_port=definition.server.port,
         model=model,
+        model_digest=hashlib.sha256(json.dumps(written.data, sort_keys=True).encode()).hexdigest()[:16],
         connectors=connectors,
         document=engage,
         store=definition.events.store,

@@ -16,7 +16,7 @@ from engage_sync.core.expression_ranges import Known
 from engage_sync.core.expressions import Type
 from engage_sync.core.verdict_rules import BANDS, Band, Rule, RuleScore, Score, ScoreRule, WeightedScore
 
-MOST_DIGITS = 9
+MOST_DIGITS = 6
 """Digits after the point that a weight may have, so that sums stay exact in 64 bits."""
 
 

@@ -31,11 +31,17 @@ REMEMBERED: Mapping[str, pl.DataType] = {
     "health_raw": pl.String(),
     "health_runs": pl.Int64(),
     "signal_marks": MARKS,
+    "rested_stage": pl.String(),  # of who was deactivated: the stage before
 }
 """What a run must know of the last one, per user or account."""
 
 BEFORE: Mapping[str, pl.DataType] = {"external_id": pl.String(), **REMEMBERED}
 
+RESTED: Mapping[str, pl.DataType] = {
+    "external_id": pl.String(),
+    "signal_marks": MARKS,
+    "rested_stage": pl.String(),
+}
 _ACCOUNT = "account."
 
 
@@ -51,7 +57,8 @@ class Verdicts:
     `types.with_user_types`, and accounts, mrr, renewal_date. `accounts`: the population's columns, age_days,
     days_since_active and the roll-ups of `accounts.with_roll_ups`. Both: stage, health, scores, segments, signals, as
     `stages`, `health`, `scores` and `groups` add them. `switched` tells which signals went on or off, as SWITCHED.
-    `counts` are tallies for the run report, `benchmarks` those of the weighted scores by name.
+    `counts` are tallies for the run report, `benchmarks` those of the weighted scores by name; `rested` (RESTED) is
+    what must be known of deactivated users should they come back.
     """
 
     users: pl.DataFrame
@@ -61,6 +68,7 @@ class Verdicts:
         default_factory=lambda: {entity: pl.DataFrame(schema=SWITCHED) for entity in Entity}
     )
     benchmarks: Mapping[str, Benchmark] = field(default_factory=dict)
+    rested: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RESTED))
 
 
 def assess(
@@ -74,7 +82,9 @@ def assess(
 ) -> Verdicts:
     """Decide everything. `linked` is external_id, connector: the users with a live link to a contact; `before` what the
     last run decided, as BEFORE for each entity (None: there was none)."""
-    before = before or _nobody()
+    before = dict(before or _nobody())
+    rested = _rested(before[Entity.USER], population.users)
+    before[Entity.USER] = before[Entity.USER].with_columns(stage=pl.coalesce("stage", "rested_stage"))
     people = _aged(population.users.filter(~pl.col("deactivated")), as_of)
     members = member_rows(people, population.memberships)
     people = with_accounts(people, population.accounts, members, model, as_of=as_of, timezone=timezone)
@@ -89,7 +99,18 @@ def assess(
     users, of_users = _grouped(users, asking[Entity.USER], before[Entity.USER])
     accounts, of_accounts = _grouped(accounts, asking[Entity.ACCOUNT], before[Entity.ACCOUNT])
     switched = {Entity.USER: of_users, Entity.ACCOUNT: of_accounts}
-    return Verdicts(users, accounts, _counts(population, users, accounts), switched, marks)
+    return Verdicts(users, accounts, _counts(population, users, accounts), switched, marks, rested)
+
+
+def _rested(before: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
+    """Give what deactivated users keep, as RESTED: the stage they were in, and when their signals fired."""
+    resting = before.join(users.filter("deactivated"), on="external_id", how="semi")
+    mark = pl.element().struct.with_fields(pl.lit(value=False).alias("on"))
+    return resting.select(
+        "external_id",
+        pl.col("signal_marks").list.eval(mark).cast(MARKS),
+        pl.coalesce("stage", "rested_stage").alias("rested_stage"),
+    )
 
 
 def remembers(model: Model, entity: Entity) -> bool:
@@ -137,7 +158,7 @@ def _staged(frame: pl.DataFrame, asking: Asking, before: pl.DataFrame) -> pl.Dat
     """Add stage and health."""
     stages = asking.model.stages.get(asking.entity, Stages())
     health = asking.model.health.get(asking.entity)
-    last = [name for name in REMEMBERED if name != "signal_marks"]
+    last = [name for name in REMEMBERED if name not in {"signal_marks", "rested_stage"}]
     remembered = stages.monotonic or (health is not None and health.confirm > 1)
     if remembered:
         known = before.select("external_id", *(pl.col(name).alias(f"before.{name}") for name in last))

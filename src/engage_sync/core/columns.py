@@ -22,7 +22,7 @@ RESERVED = frozenset(
     {
         *("external_id", "email", "name", "domain", "deactivated", "created_at", "first_message_at", "accounts"),
         *("active", "linked", "power_rank", "power_limit", "active_total", "influencer_where", "user_types"),
-        *("links", "ambiguous", "born_at", "signal_marks", "health_raw", "health_runs"),
+        *("links", "ambiguous", "born_at", "signal_marks", "health_raw", "health_runs", "rested_stage"),
     }
 )
 """Columns of the frames that are neither declared names nor built-ins of semantics §6."""

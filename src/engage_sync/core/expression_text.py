@@ -23,11 +23,12 @@ _LONGEST: Final = 100
 
 def written(node: Node) -> str:
     """Give a part of an expression as text, cut where it is long."""
-    text = _text(node)
+    text = full(node)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
-def _text(node: Node) -> str:
+def full(node: Node) -> str:
+    """Give a part of an expression as text."""
     match node:
         case Name(name=name):
             return ".".join(part if _BARE.fullmatch(part) else f'"{part}"' for part in name.split("."))
@@ -41,7 +42,7 @@ def _short(node: Call) -> str | None:
     """Give what the reader took apart as it was written: `is not null`, `is true`, `nullif`, and no conversions."""
     match node:
         case Call(op=op, args=(inner,)) if op in _CONVERSIONS:
-            return _text(inner)
+            return full(inner)
         case Call(op=Op.NOT, args=(Call(op=Op.IS_NULL, args=(inner,)),)):
             return f"{_held(inner, 5)} is not null"
         case Call(op=Op.COALESCE, args=(Call(op=Op.EQ, args=(value, Literal(value=bool() as truth))), _)) if (
@@ -49,14 +50,14 @@ def _short(node: Call) -> str | None:
         ):
             return f"{_held(value, 5)} is {constant(truth)}"
         case Call(op=Op.NULL_WHERE, args=(value, Call(args=(_, other)))):
-            return f"nullif({_text(value)}, {_text(other)})"
+            return f"nullif({full(value)}, {full(other)})"
     return None
 
 
 def _call(op: Op, args: Sequence[Node]) -> str:
     strength = _BINDING.get(op)
     if strength is None:
-        return f"{op}({', '.join(_text(one) for one in args)})"
+        return f"{op}({', '.join(full(one) for one in args)})"
     if op is Op.IS_NULL:
         return f"{_held(args[0], 5)} is null"
     if op in (Op.NOT, Op.NEG):
@@ -71,7 +72,7 @@ def _held(node: Node, strength: int) -> str:
     while isinstance(inner, Call) and inner.op in _CONVERSIONS:
         inner = inner.args[0]
     loose = isinstance(inner, Call) and _BINDING.get(inner.op, 9) < strength
-    return f"({_text(inner)})" if loose else _text(inner)
+    return f"({full(inner)})" if loose else full(inner)
 
 
 def constant(value: str | float | bool | datetime | None) -> str:

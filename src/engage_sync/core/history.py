@@ -100,8 +100,19 @@ def _texts(kind: str, name: str, mine: pl.DataFrame, asking: Asking, marks: Mark
     parts = pl.concat([pl.DataFrame(schema={"at": pl.UInt32, "text": pl.String}), *sentences])
     grouped = parts.drop_nulls().group_by("at", maintain_order=True).agg("text")
     rows = pl.DataFrame({"at": pl.int_range(mine.height, dtype=pl.UInt32, eager=True)})
-    none = pl.lit(["no rule matches any more"], pl.List(pl.String))
+    none = pl.lit([_without(kind, name, asking)], pl.List(pl.String))
     return rows.join(grouped, on="at", how="left", maintain_order="left").select(pl.col("text").fill_null(none))["text"]
+
+
+def _without(kind: str, name: str, asking: Asking) -> str:
+    """Say why something changed though no rule of it matches."""
+    names = {
+        "segment": [one.name for one in asking.model.segments_of(asking.entity)],
+        "signal": [one.name for one in asking.model.signals_of(asking.entity)],
+    }
+    if kind in names and name not in names[kind]:
+        return "is not in the model any more"
+    return "no good and no bad rule matches" if kind == "health" else "no rule matches any more"
 
 
 def _asked(held: pl.DataFrame, rule: Rule, asking: Asking) -> pl.Series:
@@ -146,9 +157,7 @@ def benchmark_moved(name: str, marks: Marks) -> str:
 
 def _of_types(mine: pl.DataFrame) -> pl.Series:
     events = pl.col("events").cast(pl.String)
-    rank = pl.when("active").then(
-        SEPARATOR + pl.col("power_rank").cast(pl.String) + " active users have as much or more"
-    )
+    rank = pl.when("active").then(SEPARATOR + "rank " + pl.col("power_rank").cast(pl.String) + " of the active users")
     linked = pl.when("linked").then(pl.lit(f"{SEPARATOR}has a contact in a CRM"))
     text = pl.concat_str(events, pl.lit(" events in the activity window"), rank.fill_null(""), linked.fill_null(""))
     return mine.select(pl.concat_list(text).alias("text"))["text"]

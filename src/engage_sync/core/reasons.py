@@ -95,8 +95,8 @@ def _lasting_name(name: str, declared: frozenset[str]) -> str | None:
     date = name.removeprefix(DAYS_TO)
     if date != name and date in declared:
         return date
-    passing = ("age_days", "account.age_days", "account.days_since_active", f"account.{DAYS_TO}")
-    return None if name.startswith(passing) else name
+    passing = {"age_days", "account.age_days", "account.days_since_active"}
+    return None if name in passing or name.startswith(f"account.{DAYS_TO}") else name
 
 
 def _said(rule: Rule, read: pl.DataFrame, values: Sequence[pl.Expr]) -> pl.Series:

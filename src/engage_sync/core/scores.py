@@ -61,7 +61,7 @@ def with_account_score(
 ) -> pl.DataFrame:
     """Add the mean of the active users as `scores.NAME`, its `_sum`, `_trend`, `_band` and `_heat` to accounts.
 
-    `active` as `accounts.active_members` gives it: the `row` of a user and the `account` it counts as active in.
+    `active` as `accounts.with_activity` gives it: the `row` of a user and the `account` it counts as active in.
     """
     name = f"scores.{score.name}"
     held = active.select("account").hstack(users.select(now=name, then=f"before.{name}")[active["row"]])

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from datetime import datetime
 
 import polars as pl
 
-from engage_sync.core.expressions import Call, Literal, Name, Node, Op
+from engage_sync.core.expression_text import full
+from engage_sync.core.expressions import Literal, Node
 from engage_sync.core.values import number_text
 from engage_sync.core.verdict_rules import Rule
 
@@ -16,11 +15,14 @@ DIGITS = 2
 """Digits after the point that a person is shown."""
 NOTHING = "unknown"
 
-_BETWEEN = {
-    Op.EQ: "is", Op.NE: "is not", Op.LT: "below", Op.LE: "at most", Op.GT: "above", Op.GE: "at least",
-    Op.ADD: "+", Op.SUB: "−", Op.MUL: "×", Op.DIV: "÷", Op.LIKE: "like", Op.ILIKE: "like",
+_SPOKEN = {
+    "=": "is", "<>": "is not", "<": "below", "<=": "at most", ">": "above", ">=": "at least", "*": "×", "/": "÷",
+    "-": "−", "is null": "is unknown", "is not null": "is known", "ilike": "like",
 }  # fmt: skip
-_PASSED_ON = (Op.TO_NUMBER, Op.TO_TEXT, Op.TO_INSTANT)
+_KEPT = frozenset({"and", "or", "not", "is", "true", "false", "null", "like"})
+_TOKEN = re.compile(
+    r"'(?:[^']|'')*'|is not null|is null|<>|<=|>=|[<>=*/-]|[0-9][0-9.e+]*|(?:\"[^\"]*\"|[^\W\d]\w*)(?:\.\S+)?\(?"
+)
 
 
 def plain(name: str) -> str:
@@ -34,25 +36,21 @@ def plain(name: str) -> str:
 
 
 def in_words(node: Node) -> str:
-    """Give an expression as people read it."""
-    match node:
-        case Name(name=name):
-            return plain(name)
-        case Literal(value=value):
-            return _literal(value)
-        case Call(op=Op.AND | Op.OR as op, args=args):
-            return f" {op} ".join(f"({in_words(one)})" if _connects(one) else in_words(one) for one in args)
-        case Call(op=op, args=(left, right)) if op in _BETWEEN:
-            return f"{in_words(left)} {_BETWEEN[op]} {in_words(right)}"
-        case Call(op=op, args=args):
-            return _applied(op, [in_words(one) for one in args])
+    """Give an expression as people read it: the same parentheses, names and operators in words."""
+    if isinstance(node, Literal):
+        return "always"
+    return _TOKEN.sub(lambda found: _spoken(found[0]), full(node))
 
 
-def _applied(op: Op, args: Sequence[str]) -> str:
-    if op in _PASSED_ON:
-        return args[0]
-    around = {Op.NEG: "−{}", Op.IS_NULL: "{} is unknown", Op.NOT: "not ({})"}
-    return around[op].format(args[0]) if op in around else f"{op}({', '.join(args)})"
+def _spoken(token: str) -> str:
+    if token.startswith("'"):
+        text = token[1:-1].replace("''", "'")
+        return f'"{text}"'
+    if token in _SPOKEN:
+        return _SPOKEN[token]
+    if token in _KEPT or token.endswith("(") or token[0].isdigit():
+        return token
+    return plain(token.replace('"', ""))
 
 
 def sentence(rule: Rule) -> str:
@@ -72,21 +70,3 @@ def told(column: str, dtype: pl.DataType) -> pl.Expr:
     else:
         text = value.cast(pl.String)
     return text.fill_null(NOTHING)
-
-
-def _connects(node: Node) -> bool:
-    return isinstance(node, Call) and node.op in (Op.AND, Op.OR)
-
-
-def _literal(value: str | float | bool | datetime | None) -> str:
-    match value:
-        case None:
-            return NOTHING
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.10g}"
-        case datetime():
-            return f"{value:%Y-%m-%d}" if value.time() == datetime.min.time() else f"{value:%Y-%m-%d %H:%M}"
-        case str():
-            return f'"{value}"'

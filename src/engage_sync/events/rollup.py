@@ -47,8 +47,8 @@ def entities(pairs: pl.DataFrame, key: str, columns: Mapping[str, Column]) -> pl
 
 def with_counts(frame: pl.DataFrame, name: str, counted: pl.DataFrame) -> pl.DataFrame:
     """Fill a column that was counted apart: `counted` has external_id and count."""
-    joined = frame.join(counted, on=SHOWN, how="left", maintain_order="left")
-    return joined.with_columns(pl.col("count").fill_null(0).alias(name)).drop("count")
+    found = frame.select(SHOWN).join(counted.select(SHOWN, "count"), on=SHOWN, how="left", maintain_order="left")
+    return frame.with_columns(found["count"].fill_null(0).alias(name))
 
 
 def finished(frame: pl.DataFrame, columns: Mapping[str, Column]) -> pl.DataFrame:

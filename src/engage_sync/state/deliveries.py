@@ -158,3 +158,28 @@ def settle_deliveries(database: Database, rows: pl.DataFrame) -> None:
             "UPDATE engage_delivery SET status = ?, message = ?, result = ? WHERE key = ?",
             ended.select("status", "message", "result", "key").rows(),
         )
+
+
+def open_deliveries(database: Database, limit: int) -> pl.DataFrame:
+    """Give so many deliveries that wait or failed, of recorded runs, newest first."""
+    query = f"SELECT {_COLUMNS} {_COUNTED} AND d.status IN ('{PENDING}', 'failed') ORDER BY d.run DESC, d.key"
+    with database.arrow() as arrow:
+        return arrow.read(f"{query} LIMIT {limit}", SCHEMA)
+
+
+def owed_episodes(database: Database) -> pl.DataFrame:
+    """Give, of recorded runs, all deliveries of the firings of which a CRM is still owed one: also what is settled."""
+    same = " AND ".join(f"p.{name} = d.{name}" for name in ("entity", "external_id", "signal", "episode"))
+    owed = f"SELECT 1 FROM engage_delivery p WHERE {same} AND p.status = '{PENDING}' AND p.connector IS NOT NULL"
+    with database.arrow() as arrow:
+        return arrow.read(f"SELECT {_COLUMNS} {_COUNTED} AND EXISTS ({owed})", SCHEMA)
+
+
+def attempted_firings(database: Database, as_of: datetime) -> pl.DataFrame:
+    """Give signal, entity, external_id of what fired at an instant and was tried, also in runs replaced since."""
+    with database.arrow() as arrow:
+        return arrow.read(
+            "SELECT DISTINCT signal, entity, external_id FROM engage_delivery WHERE phase = 'on' AND attempts > 0"
+            f" AND run IN (SELECT id FROM engage_run WHERE recorded AND as_of = {literal(instants.to_text(as_of))})",
+            {"signal": pl.String, "entity": pl.String, "external_id": pl.String},
+        )

@@ -81,6 +81,12 @@ def finish_run(database: Database, run: int, ending: Ending) -> None:
             raise Mistake(f"there is no run {run}")
 
 
+def keep_summary(database: Database, run: int, summary: str) -> None:
+    """Keep the summary of a run that goes on."""
+    with database.writing() as transaction:
+        transaction.run("UPDATE engage_run SET summary = ? WHERE id = ?", summary, run)
+
+
 def mark_recorded(database: Database, run: int) -> None:
     """Make the verdicts and deliveries of a run count; a run recorded earlier at the same `as_of` is replaced.
 

@@ -91,6 +91,10 @@ class State:
         """Note how a run ended; `summary` is JSON, `held` the reasons of brakes."""
         runs.finish_run(self._database, run, runs.Ending(status, exit, finished_at, summary, held))
 
+    def keep_summary(self, run: int, summary: str) -> None:
+        """Keep the summary (JSON) of a run that goes on; finishing it replaces that."""
+        runs.keep_summary(self._database, run, summary)
+
     def mark_recorded(self, run: int) -> None:
         """Make the verdicts of a run count. Raises Mistake when its `as_of` is before the newest recorded one."""
         runs.mark_recorded(self._database, run)
@@ -267,6 +271,18 @@ class State:
         """Give the deliveries of recorded runs, all columns, newest first."""
         wanted = delivery_rows.DeliveryFilter(run, entity, external_id, limit)
         return delivery_rows.deliveries(self._database, wanted)
+
+    def open_deliveries(self, limit: int) -> pl.DataFrame:
+        """Give deliveries that wait or failed, all columns, newest first."""
+        return delivery_rows.open_deliveries(self._database, limit)
+
+    def owed_episodes(self) -> pl.DataFrame:
+        """Give all deliveries, all columns, of the firings of which a CRM is still owed one."""
+        return delivery_rows.owed_episodes(self._database)
+
+    def attempted_firings(self, as_of: datetime) -> pl.DataFrame:
+        """Give signal, entity, external_id of what fired at an instant, in replaced runs too, and was tried."""
+        return delivery_rows.attempted_firings(self._database, as_of)
 
     def delivery_counts(self) -> dict[str, int]:
         """Give the number of deliveries of recorded runs by status."""

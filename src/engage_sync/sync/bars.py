@@ -20,7 +20,7 @@ HEALTH = ("good", "normal", "bad", "unknown")
 """The values of a health. Who has none at all is counted under `none`."""
 
 _ORDER = (Entity.ACCOUNT, Entity.USER)
-_STAGE_KEYS = ("stage", "count", "mrr", *HEALTH)
+_STAGE_KEYS = ("stage", "count", "mrr", *HEALTH, "none")
 _SCHEMA: Mapping[str, pl.DataType] = {
     "stage": pl.String(),
     "count": pl.Int64(),

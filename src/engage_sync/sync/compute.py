@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from engage_sync.core.assess import BEFORE, REMEMBERED, assess, remembers
 from engage_sync.core.definitions import Entity, ObjectMap
 from engage_sync.core.matching import Matches, match
 from engage_sync.core.population import CrmValues, Population, deactivated_users, populate, with_crm_properties
+from engage_sync.core.scores import benchmark_numbers
 from engage_sync.sync import history
 from engage_sync.sync.computed import Computed, ObjectKey
 from engage_sync.sync.documents import encode, frame_of, read_fields
@@ -48,13 +50,14 @@ def compute(workspace: Workspace, as_of: datetime) -> Computed:
     population = with_crm_properties(
         population, model, _crm_values(project.connectors, records, matches), timezone=zone
     )
+    before = _before(workspace, as_of, population.aliases)
     verdicts = assess(
         population,
         model,
         as_of=as_of,
         timezone=zone,
         linked=_linked(project.connectors, matches),
-        before=_before(workspace, as_of),
+        before=before,
     )
     counts = {**facts.counts, **verdicts.counts, "power_limit": _first(verdicts.users, "power_limit")}
     entities = {(file.name, one.object): one.entity for file in project.connectors for one in file.objects}
@@ -66,18 +69,30 @@ def _first(frame: pl.DataFrame, column: str) -> int:
     return int(frame[column][0]) if frame.height else 0
 
 
-def _before(workspace: Workspace, as_of: datetime) -> dict[Entity, pl.DataFrame] | None:
-    """Give what the last run decided, as far as a model with a memory needs it; None where nothing was decided."""
+def _before(workspace: Workspace, as_of: datetime, aliases: pl.DataFrame) -> dict[Entity, pl.DataFrame] | None:
+    """Give what the last run decided, as far as a model with a memory needs it; None where nothing was decided. What
+    was decided about a user under a former id counts for the id of now, where that has no past of its own."""
     last = workspace.state.previous(as_of)
     if last is None:
         return None
+    former = {Entity.USER: aliases, Entity.ACCOUNT: aliases.clear()}
     remembering = {entity: remembers(workspace.project.model, entity) for entity in Entity}
     return {
-        entity: read_fields(workspace.state.verdicts(entity, run=last.id), REMEMBERED)
+        entity: _renamed(read_fields(workspace.state.verdicts(entity, run=last.id), REMEMBERED), former[entity])
         if needed
         else pl.DataFrame(schema=BEFORE)
         for entity, needed in remembering.items()
     }
+
+
+def _renamed(before: pl.DataFrame, aliases: pl.DataFrame) -> pl.DataFrame:
+    """Put former ids' rows under the ids of now; of several for one id its own stands, else the first by id."""
+    if aliases.is_empty():
+        return before
+    moved = before.join(aliases.rename({"external_id": "now"}), left_on="external_id", right_on="alias", how="left")
+    ordered = moved.sort(pl.col("now").is_not_null(), "external_id").with_columns(pl.coalesce("now", "external_id"))
+    renamed = ordered.with_columns(external_id=pl.col("now")).drop("now")
+    return renamed.unique("external_id", keep="first", maintain_order=True)
 
 
 def _stored_links(
@@ -193,7 +208,17 @@ def record(workspace: Workspace, run: int, computed: Computed) -> None:
             run, entity, encode(documents(workspace, computed, entity), workspace.project.model, entity)
         )
     history.keep(workspace, run, computed)
+    state.keep_summary(run, json.dumps(summary_of(workspace, computed)))
     state.mark_recorded(run)
+
+
+def summary_of(workspace: Workspace, computed: Computed) -> dict[str, object]:
+    """Give what explaining a recorded run needs beside its verdicts: tallies, benchmarks, and which model it was."""
+    return {
+        "counts": dict(computed.counts),
+        "benchmarks": benchmark_numbers(computed.verdicts.benchmarks),
+        "model": workspace.project.model_digest,
+    }
 
 
 def _waiting_links(workspace: Workspace, connector: str, object_: str, computed: Computed) -> pl.DataFrame:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
+from types import MappingProxyType
 from typing import Protocol
 
 import polars as pl
@@ -20,6 +21,7 @@ from engage_sync.connectors.base import Change, Connector, Kind, Outcome, Role, 
 from engage_sync.core.definitions import Entity
 from engage_sync.errors import EngageError
 from engage_sync.sync.compute import CONTESTED
+from engage_sync.sync.standing import Place
 from engage_sync.sync.wiring import Workspace
 
 RECORDED_AT_ONCE = 100
@@ -76,10 +78,6 @@ class Courier(Protocol):
 
     def carry(self, rows: Sequence[Delivery]) -> Iterator[Sequence[Ended]]:
         """Carry some deliveries and give ends as they come. One without an end was not carried, or nobody knows."""
-
-
-Place = tuple[str, str]
-"""An object of a CRM and a record of it."""
 
 
 @dataclass(slots=True)
@@ -141,12 +139,6 @@ class _Crm:
             return Ended(key, End.PENDING, f"{self.file.name}: the record is gone; the next pull tells where to")
         return Ended(key, End.PENDING, f"{self.file.name}: {said}")
 
-    def homeless(self, row: Delivery) -> Ended:
-        """End a delivery whose entity has no record any more."""
-        return Ended(
-            row.key, End.SKIPPED, f"the {row.entity} {row.external_id} has no record in {self.file.name} any more"
-        )
-
     @property
     def batch(self) -> int:
         limits = self.connector.limits
@@ -154,7 +146,7 @@ class _Crm:
 
 
 class TaskCourier:
-    """Creates tasks, each under its idempotency key, on the record that stands for the entity now."""
+    """Creates tasks, each under its idempotency key, on the record that stands for the entity now: all have one."""
 
     def __init__(self, workspace: Workspace, file: ConnectorFile, connector: Connector) -> None:
         self._crm = _Crm(workspace, file, connector)
@@ -172,12 +164,10 @@ class TaskCourier:
         return None if self._crm.error is None else str(self._crm.error)
 
     def ready(self, rows: Sequence[Delivery]) -> tuple[Sequence[Delivery], Sequence[Ended]]:
-        """Part what has a record from what has none any more."""
+        """Give all, if the CRM takes tasks."""
         if self._tasks is None:
             return (), [Ended(row.key, End.SKIPPED, f"{self._crm.file.name} creates no tasks") for row in rows]
-        places = self._crm.places(rows)
-        found = [row for row in rows if (row.entity, row.external_id) in places]
-        return found, [self._crm.homeless(row) for row in rows if (row.entity, row.external_id) not in places]
+        return rows, ()
 
     def carry(self, rows: Sequence[Delivery]) -> Iterator[Sequence[Ended]]:
         """Create the tasks of some deliveries."""
@@ -195,10 +185,18 @@ def _task(row: Delivery, place: Place) -> Change:
 
 
 class FieldCourier:
-    """Sets fields of the records that stand for an entity now. The values are absolute: setting them again is safe."""
+    """Sets fields of the records that stand for an entity now, and of those that it `left`, by key. The values are
+    absolute: setting them again is safe. A result is the JSON of where a field may have been set."""
 
-    def __init__(self, workspace: Workspace, file: ConnectorFile, connector: Connector) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        file: ConnectorFile,
+        connector: Connector,
+        left: Mapping[str, Sequence[Place]] = MappingProxyType({}),
+    ) -> None:
         self._crm = _Crm(workspace, file, connector)
+        self._left = left
         self.batch = self._crm.batch
 
     @property
@@ -212,19 +210,13 @@ class FieldCourier:
         return None if self._crm.error is None else str(self._crm.error)
 
     def ready(self, rows: Sequence[Delivery]) -> tuple[Sequence[Delivery], Sequence[Ended]]:
-        """Part what has a record that can hold the field from what has none."""
+        """Part what has a record that can hold the field from what has none that can."""
         try:
             places = self._places(rows)
         except EngageError as error:
             self._crm.error = error
             return (), ()
-        linked = self._crm.places(rows)
-        unable = [
-            self._unfit(row) if (row.entity, row.external_id) in linked else self._crm.homeless(row)
-            for row in rows
-            if not places[row.key]
-        ]
-        return [row for row in rows if places[row.key]], unable
+        return [row for row in rows if places[row.key]], [self._unfit(row) for row in rows if not places[row.key]]
 
     def carry(self, rows: Sequence[Delivery]) -> Iterator[Sequence[Ended]]:
         """Set the fields of some deliveries: no two of them the same field of the same entity."""
@@ -239,19 +231,19 @@ class FieldCourier:
             for outcomes in self._crm.push(Kind(object_, role, (name,)), changes):
                 for outcome in outcomes:
                     key = keys[outcome.record]
-                    said[key].append(self._crm.ended(key, outcome))
+                    said[key].append(_placed(self._crm.ended(key, outcome), object_, outcome))
                 full = [
                     key for key in {keys[outcome.record] for outcome in outcomes} if len(said[key]) == len(places[key])
                 ]
                 yield [_worst(said[key]) for key in full]
 
     def _places(self, rows: Sequence[Delivery]) -> Mapping[str, list[Place]]:
-        """Give where each delivery's field is set: on every linked object that can hold it."""
+        """Give where each delivery's field is set: on every object that can hold it."""
         linked = self._crm.places(rows)
         return {
             row.key: [
                 place
-                for place in linked.get((row.entity, row.external_id), [])
+                for place in (*linked.get((row.entity, row.external_id), ()), *self._left.get(row.key, ()))
                 if self._can_hold(row.entity, place[0], _field(row))
             ]
             for row in rows
@@ -289,7 +281,16 @@ def _by_field(
     return items
 
 
+def _placed(ended: Ended, object_: str, outcome: Outcome) -> Ended:
+    """Let the result tell where the field is: nowhere when that was refused, or the record was gone."""
+    if outcome.status in {Status.REFUSED, Status.GONE}:
+        return replace(ended, result=None)
+    return replace(ended, result=json.dumps([[object_, outcome.moved_to or outcome.record]]))
+
+
 def _worst(ends: Sequence[Ended]) -> Ended:
     """Give the end of a delivery to several objects: it is done when all are, and goes on while one may be mended."""
     order = (End.PENDING, End.FAILED, End.SKIPPED, End.DELIVERED)
-    return min(ends, key=lambda ended: order.index(ended.status))
+    places = [place for ended in ends for place in json.loads(ended.result or "[]")]
+    worst = min(ends, key=lambda ended: order.index(ended.status))
+    return replace(worst, result=json.dumps(places) if places else None)

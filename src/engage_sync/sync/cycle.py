@@ -17,12 +17,11 @@ from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Schema, Unsupported
 from engage_sync.connectors.wrappers import Observed
 from engage_sync.core.plan import Bucket
-from engage_sync.core.scores import benchmark_numbers
 from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Held, Mistake
 from engage_sync.sync import kept_answers
-from engage_sync.sync.compute import compute, record, without_record
+from engage_sync.sync.compute import compute, record, summary_of, without_record
 from engage_sync.sync.computed import Computed
-from engage_sync.sync.deliver import deliver
+from engage_sync.sync.deliver import NOTHING_DELIVERED, deliver
 from engage_sync.sync.doctor import remember_account
 from engage_sync.sync.moves import Moved, moved, switching
 from engage_sync.sync.planning import Prepared, prepare, write_calls
@@ -85,8 +84,10 @@ class Report:
     errors: Mapping[str, str]
     changes: pl.DataFrame
     counts: Mapping[str, int]
-    signals: Mapping[str, object] = field(default_factory=dict)
-    """What became of the signals' actions (`Delivered.json`); of a plan, how many signals would fire and clear."""
+    signals: Mapping[str, object] = field(default_factory=lambda: NOTHING_DELIVERED)
+    """What became of the signals' actions, as `Delivered.json` gives it."""
+    switching: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Of a plan: how many would go `on` and `off`, by signal."""
     moves: tuple[Moved, ...] = ()
     """Of a plan: how many verdicts would change against the newest recorded run."""
 
@@ -121,7 +122,7 @@ def plan(
         progress.step("computing")
         computed = compute(workspace, as_of)
         current.moves = moved(workspace, computed)
-        current.signals = switching(computed)
+        current.switching = switching(computed)
         _plan(workspace, sessions, computed)
         for session in sessions:
             if session.prepared is not None:
@@ -237,6 +238,9 @@ def _deliver(workspace: Workspace, sessions: list[Session], current: _Run, progr
 def _sessions(workspace: Workspace, only: str | None, current: _Run) -> Iterator[list[Session]]:
     """Open the connectors. One whose file is wrong, as with a variable that is not set, leaves the others to work."""
     files = workspace.connector_files(only)
+    if not files:
+        what = "this project has no connectors/NAME.yaml, so there is no CRM to read or write"
+        raise Mistake(f"{what}; `engage-sync compute` works without, `engage-sync init` shows such a file")
     sessions: list[Session] = []
     with ExitStack() as stack:
         for file in files:
@@ -263,7 +267,8 @@ class _Run:
     as_of: datetime
     clock: Clock
     planned_writes: int = 0
-    signals: Mapping[str, object] = field(default_factory=dict)
+    signals: Mapping[str, object] = field(default_factory=lambda: NOTHING_DELIVERED)
+    switching: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     undelivered: bool = False
     moves: tuple[Moved, ...] = ()
     finished: bool = False
@@ -293,6 +298,7 @@ class _Run:
             changes=pl.concat([found.changes() for found in prepared]) if prepared else pl.DataFrame(),
             counts=computed.counts if computed is not None else {},
             signals=self.signals,
+            switching=self.switching,
             moves=self.moves,
         )
         self._keep(report, computed)
@@ -307,9 +313,8 @@ class _Run:
             "no_record": report.no_record,
             "calls": {"read": report.reads, "write": report.writes},
             "errors": report.errors,
-            "counts": report.counts,
             "signals": report.signals,
-            "benchmarks": {} if computed is None else benchmark_numbers(computed.verdicts.benchmarks),
+            **({} if computed is None else summary_of(self.workspace, computed)),
         }
         self.workspace.state.finish_run(
             self.id,
@@ -334,12 +339,14 @@ def _run(workspace: Workspace, command: str, as_of: datetime, clock: Clock) -> I
             if not current.finished:
                 code = error.exit_code if isinstance(error, EngageError) else EXIT_BUG
                 text = str(error) if isinstance(error, EngageError) else type(error).__name__
+                kept = workspace.state.run(started)
+                summary = {} if kept is None else json.loads(kept.summary or "{}")
                 workspace.state.finish_run(
                     started,
                     status="failed",
                     exit=code,
                     finished_at=clock(),
-                    summary=json.dumps({"error": text}),
+                    summary=json.dumps({**summary, "error": text}),
                     held=(),
                 )
             raise

@@ -3,13 +3,13 @@
 At least once: an attempt is noted before the call and its end when it comes, so a process that dies in between leads
 to a repetition under the same key with the same content, never to a loss. What belongs to one chain (one signal on one
 entity at one target; one field of one entity) goes one after the other, the oldest first: an end never overtakes its
-beginning. It decides nothing about signals.
+beginning, whichever addresses they go to. It decides nothing about signals.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,13 +23,21 @@ from engage_sync.core.definitions import Entity, Model
 from engage_sync.core.verdict_rules import WebhookAction
 from engage_sync.errors import EngageError, Mistake
 from engage_sync.sync.couriers import Courier, Delivery, End, Ended, FieldCourier, TaskCourier
-from engage_sync.sync.outbox import FIELD, TASK, WEBHOOK
+from engage_sync.sync.outbox import FIELD, TASK, WEBHOOK, action_kind
 from engage_sync.sync.progress import SILENT, Progress
+from engage_sync.sync.standing import standing
 from engage_sync.sync.wiring import Workspace
 
 OFTEN = 3
 """Attempts after which a webhook goes behind the others, so that it cannot keep them from being tried."""
 _ENDS = {"key": pl.String, "status": pl.String, "message": pl.String, "result": pl.String}
+
+NOTHING_DELIVERED: Mapping[str, object] = {
+    **{end.value: 0 for end in End},
+    "signals": {},
+    "problems": [],
+}
+"""What `Delivered.json` gives where nothing waited."""
 
 Sleep = Callable[[float], None]
 
@@ -79,25 +87,57 @@ def deliver(
     if waiting.is_empty():
         return round_.summary({})
     progress.step("delivering signals")
-    errors: dict[str, EngageError] = {}
-    files = {file.name: file for file in workspace.project.connectors}
-    for name, connector in targets.items():
-        for action, courier in (
-            (TASK, TaskCourier(workspace, files[name], connector)),
-            (FIELD, FieldCourier(workspace, files[name], connector)),
-        ):
-            mine = waiting.filter(pl.col("connector") == name, pl.col("action") == action)
-            if mine.is_empty() or name in errors:
-                continue
-            round_.carry(courier, name, _deliveries(mine))
-            if courier.error is not None:
-                errors[name] = courier.error
+    waiting = _still_asked_for(round_, waiting)
+    errors = _serve_crms(round_, waiting.filter(pl.col("connector").is_not_null()), targets)
     if webhooks:
         _call_webhooks(round_, waiting.filter(pl.col("action") == WEBHOOK), sleep)
     done = round_.summary(errors)
     log = structlog.get_logger(__name__).bind(run=run)
     log.info("delivered signals", **done.counts)
     return done
+
+
+def _still_asked_for(round_: _Round, waiting: pl.DataFrame) -> pl.DataFrame:
+    """End what the model asks for no longer, and give the rest."""
+    columns = ["signal", "entity", "phase", "number", "action"]
+    asked = [
+        (signal.name, signal.entity.value, phase, number, action_kind(action))
+        for signal in round_.workspace.project.model.signals
+        for phase, actions in (("on", signal.actions), ("off", signal.clear_actions))
+        for number, action in enumerate(actions)
+    ]
+    known = pl.DataFrame(asked, schema=waiting.select(columns).schema, orient="row")
+    gone = waiting.join(known, on=columns, how="anti", maintain_order="left")
+    told = "the model no longer asks for it"
+    round_.settle([Ended(key, End.SKIPPED, told, result) for key, result in gone.select("key", "result").iter_rows()])
+    return waiting.join(known, on=columns, how="semi", maintain_order="left")
+
+
+def _serve_crms(round_: _Round, waiting: pl.DataFrame, targets: Mapping[str, Connector]) -> dict[str, EngageError]:
+    """Deliver tasks and fields, a CRM after the other; give the errors that ended the part of one."""
+    errors: dict[str, EngageError] = {}
+    workspace = round_.workspace
+    files = {file.name: file for file in workspace.project.connectors}
+    mine = waiting.filter(pl.col("connector").is_in(list(targets)))
+    if mine.is_empty():
+        return errors
+    owed = workspace.state.owed_episodes()
+    for name, connector in targets.items():
+        found = standing(workspace, files[name], mine.filter(connector=name), owed)
+        round_.leave(found.waiting, f"it waits for a record in {name}")
+        round_.settle([Ended(key, End.SKIPPED, message, result) for key, message, result in found.ended.iter_rows()])
+        for action, courier in (
+            (TASK, TaskCourier(workspace, files[name], connector)),
+            (FIELD, FieldCourier(workspace, files[name], connector, found.left)),
+        ):
+            rows = found.ready.filter(action=action)
+            if rows.is_empty() or name in errors:
+                continue
+            items = [_Waiting(row, name, chain, row.key, (chain,)) for row, chain, _ in _deliveries(rows)]
+            round_.carry({name: (name, courier)}, items)
+            if courier.error is not None:
+                errors[name] = courier.error
+    return errors
 
 
 def _in_order(waiting: pl.DataFrame, model: Model) -> pl.DataFrame:
@@ -112,33 +152,42 @@ def _in_order(waiting: pl.DataFrame, model: Model) -> pl.DataFrame:
     ).with_columns(pl.concat_list(parts).list.join("\0").alias("chain"))
 
 
+_Aim = Hashable
+"""What one courier goes to."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    """A delivery and where it stands: its chain, and the chains of one turn go side by side."""
+    """A delivery and where it stands. Of a chain the steps go one after the other, and what is of one step side by
+    side. One that still waits holds up what follows it in any of its lanes. `aim` None: nothing can be called."""
 
     row: Delivery
+    aim: _Aim | None
     chain: str
+    step: str
+    lanes: tuple[str, ...]
 
 
-def _deliveries(frame: pl.DataFrame) -> list[_Waiting]:
-    columns = ("key", "signal", "entity", "external_id", "phase", "number", "payload", "attempts", "chain")
-    return [
-        _Waiting(Delivery(key, signal, Entity(entity), external_id, phase, number, payload, attempts), chain)
-        for key, signal, entity, external_id, phase, number, payload, attempts, chain in frame.select(
-            columns
-        ).iter_rows()
-    ]
+def _deliveries(frame: pl.DataFrame) -> Iterator[tuple[Delivery, str, str]]:
+    """Give each delivery with its chain and its episode."""
+    columns = ("key", "signal", "entity", "external_id", "phase", "number", "payload", "attempts", "chain", "episode")
+    for key, signal, entity, external_id, phase, number, payload, attempts, chain, episode in frame.select(
+        columns
+    ).iter_rows():
+        yield Delivery(key, signal, Entity(entity), external_id, phase, number, payload, attempts), chain, episode
 
 
 def _turns(rows: Iterable[_Waiting]) -> list[list[_Waiting]]:
-    """Give the first of each chain, then the second of each, and so on; the order within a turn is kept."""
+    """Give the first step of each chain, then the second of each, and so on; the order within a turn is kept."""
     turns: list[list[_Waiting]] = []
-    taken: Counter[str] = Counter()
+    at: dict[str, tuple[int, str]] = {}
     for one in rows:
-        if taken[one.chain] == len(turns):
+        turn, step = at.get(one.chain, (-1, None))
+        turn += step != one.step
+        at[one.chain] = turn, one.step
+        if turn == len(turns):
             turns.append([])
-        turns[taken[one.chain]].append(one)
-        taken[one.chain] += 1
+        turns[turn].append(one)
     return turns
 
 
@@ -153,19 +202,31 @@ class _Round:
     ended: dict[str, Ended] = field(default_factory=dict)
     stopped: list[str] = field(default_factory=list)
 
-    def carry(self, courier: Courier, name: str, rows: Iterable[_Waiting]) -> None:
-        """Give a courier its deliveries, turn by turn; what comes after one that still waits in its chain waits too."""
+    def carry(self, couriers: Mapping[_Aim, tuple[str, Courier]], rows: Sequence[_Waiting]) -> None:
+        """Give couriers (by aim, each with a name) their deliveries, turn by turn; what comes in a lane after one that
+        still waits, wherever that goes, waits too."""
         blocked: set[str] = set()
-        turns = _turns(rows)
-        for turn in turns:
-            due = [one for one in turn if one.chain not in blocked]
-            for start in range(0, len(due), courier.batch):
-                if courier.stopped is None:
-                    self._batch(courier, [one.row for one in due[start : start + courier.batch]])
-            blocked |= {one.chain for one in due if not self._settled(one.row.key)}
-        left = sum(one.row.key not in self.ended for turn in turns for one in turn)
-        if courier.stopped is not None and left:
-            self.stopped.append(f"{name}: {courier.stopped}; {left} more wait for the next run")
+        for turn in _turns(rows):
+            due: dict[_Aim, list[Delivery]] = {}
+            for one in turn:
+                if one.aim in couriers and blocked.isdisjoint(one.lanes):
+                    due.setdefault(one.aim, []).append(one.row)
+            for aim, mine in due.items():
+                courier = couriers[aim][1]
+                for start in range(0, len(mine), courier.batch):
+                    if courier.stopped is None:
+                        self._batch(courier, mine[start : start + courier.batch])
+            blocked |= {lane for one in turn if not self._settled(one.row.key) for lane in one.lanes}
+        left = Counter(one.aim for one in rows if one.row.key not in self.ended)
+        for aim, (name, courier) in couriers.items():
+            if courier.stopped is not None and left[aim]:
+                self.stopped.append(f"{name}: {courier.stopped}; {left[aim]} more wait for the next run")
+
+    def leave(self, rows: pl.DataFrame, message: str) -> None:
+        """Let deliveries wait that nothing is wrong with; those that were never tried get a message."""
+        new = rows.filter(pl.col("message").is_null(), attempts=0)
+        told = new.select("key", "status", pl.lit(message).alias("message"), "result")
+        self.workspace.state.settle_deliveries(told)
 
     def settle(self, ends: Sequence[Ended]) -> None:
         """Note how some deliveries ended."""
@@ -228,34 +289,42 @@ def _call_webhooks(round_: _Round, waiting: pl.DataFrame, sleep: Sleep | None) -
     from engage_sync.sync.webhooks import WebhookCourier  # noqa: PLC0415  start-up: `requests` takes 0.1 s
 
     often = pl.col("attempts").max().over("chain") >= OFTEN
-    found = _addresses(round_, waiting)
-    aims: dict[tuple[str, str | None], list[_Waiting]] = {}
-    for one in _deliveries(waiting.sort(often, maintain_order=True)):
-        if (aim := found.get((one.row.signal, one.row.phase, one.row.number))) is not None:
-            aims.setdefault(aim, []).append(one)
+    aims = _addresses(round_, waiting)
+    lanes = _lanes(round_.workspace.project.model)
+    rows = [
+        _Waiting(
+            row, aims.get(place := (row.signal, row.phase, row.number)), chain, f"{episode} {row.phase}",
+            tuple(f"{chain}\0{url}" for url in lanes[place]),
+        )
+        for row, chain, episode in _deliveries(waiting.sort(often, maintain_order=True))
+    ]  # fmt: skip
+    couriers: dict[_Aim, tuple[str, Courier]] = {}
     with ExitStack() as opened:
-        for (url, secret), rows in aims.items():
+        for url, secret in dict.fromkeys(aims.values()):
             try:
                 courier = WebhookCourier(url, secret, sleep=sleep, clock=round_.clock)
             except Mistake as mistake:
-                round_.settle([Ended(one.row.key, End.PENDING, str(mistake)) for one in rows])
+                wrong = [one.row.key for one in rows if one.aim == (url, secret)]
+                round_.settle([Ended(key, End.PENDING, str(mistake)) for key in wrong])
                 continue
             opened.callback(courier.close)
-            round_.carry(courier, "webhook", rows)
+            couriers[url, secret] = "webhook", courier
+        round_.carry(couriers, rows)
 
 
-def _addresses(round_: _Round, waiting: pl.DataFrame) -> Mapping[tuple[str, str, int], tuple[str, str | None]]:
+_Place = tuple[str, str, int]
+"""A signal, a phase and the number of an action."""
+
+
+def _addresses(round_: _Round, waiting: pl.DataFrame) -> Mapping[_Place, tuple[str, str | None]]:
     """Look up address and secret of each action that something waits for. What cannot be had leaves its deliveries
-    waiting, with a sentence; what the model no longer declares ends them."""
-    found: dict[tuple[str, str, int], tuple[str, str | None]] = {}
+    waiting, with a sentence."""
+    found: dict[_Place, tuple[str, str | None]] = {}
     project = round_.workspace.project
+    actions = _webhooks(project.model)
     grouped = waiting.group_by("signal", "phase", "number", maintain_order=True).agg("key")
     for signal, phase, number, keys in grouped.iter_rows():
-        action = _webhook(project.model, signal, phase, number)
-        if action is None:
-            gone = "the model does not ask for this webhook any more"
-            round_.settle([Ended(key, End.SKIPPED, gone) for key in keys])
-            continue
+        action = actions[signal, phase, number]
         try:
             secret = None if action.secret is None else resolve(action.secret, project.root)
             found[signal, phase, number] = (resolve(action.url, project.root), secret)
@@ -264,10 +333,25 @@ def _addresses(round_: _Round, waiting: pl.DataFrame) -> Mapping[tuple[str, str,
     return found
 
 
-def _webhook(model: Model, name: str, phase: str, number: int) -> WebhookAction | None:
-    signal = next((one for one in model.signals if one.name == name), None)
-    if signal is None:
-        return None
-    actions = signal.actions if phase == "on" else signal.clear_actions
-    action = actions[number] if number < len(actions) else None
-    return action if isinstance(action, WebhookAction) else None
+def _webhooks(model: Model) -> Mapping[_Place, WebhookAction]:
+    return {
+        (signal.name, phase, number): action
+        for signal in model.signals
+        for phase, actions in (("on", signal.actions), ("off", signal.clear_actions))
+        for number, action in enumerate(actions)
+        if isinstance(action, WebhookAction)
+    }
+
+
+def _lanes(model: Model) -> Mapping[_Place, Sequence[str]]:
+    """Give the addresses, as the model writes them, whose order each webhook keeps: its own; and an end that goes where
+    no beginning goes has to wait for all beginnings."""
+    actions = _webhooks(model)
+    begun: dict[str, list[str]] = {}
+    for (signal, phase, _), action in actions.items():
+        if phase == "on":
+            begun.setdefault(signal, []).append(action.url)
+    return {
+        place: [action.url] if action.url in begun.get(place[0], [action.url]) else begun[place[0]]
+        for place, action in actions.items()
+    }

@@ -51,6 +51,7 @@ _COMMON: Mapping[str, pl.DataType] = {
 _USER: Mapping[str, pl.DataType] = {
     "email": pl.String(),
     "deactivated": pl.Boolean(),
+    "rested_stage": pl.String(),
     "accounts": pl.List(pl.String()),
     "user_types": pl.List(pl.String()),
     "primary_user_type": pl.String(),
@@ -120,6 +121,7 @@ def frame_of(
     frame = verdicts.accounts
     if entity is Entity.USER:
         deactivated = population.users.filter(pl.col("deactivated"))
+        deactivated = deactivated.join(verdicts.rested, on="external_id", how="left")
         frame = pl.concat([verdicts.users, deactivated], how="diagonal_relaxed")
     for name, dtype, rows in (("links", LINKS, links), ("ambiguous", AMBIGUOUS, ambiguous)):
         parts = [column for column in rows.columns if column != "external_id"]

@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from difflib import get_close_matches
 
 import polars as pl
 
@@ -26,13 +25,12 @@ from engage_sync.sync.explain_types import Reason, reasons
 from engage_sync.sync.history import kept_benchmarks
 from engage_sync.sync.places import Place, places
 from engage_sync.sync.rows import iso_text, json_value
+from engage_sync.sync.unknown import unknown
 from engage_sync.sync.views import Json, Shown, counts_of, json_rows
 from engage_sync.sync.wiring import Workspace
 
 NEWEST = 5
 COUNTED = 10
-NEAREST_AMONG = 50_000
-"""Ids that are compared letter by letter in search of the nearest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +46,7 @@ class Difference:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Everything known of one entity at one instant. `row` is its row of `show`; `since` the run that `changes` compare
-    with, None where there is none."""
+    with, None where there is none. With `model_changed` the verdicts are of another model than the rules of `tree`."""
 
     entity: Entity
     external_id: str
@@ -57,6 +55,7 @@ class Explanation:
     row: dict[str, Json]
     reasons: tuple[Reason, ...]
     tree: tuple[Node, ...]
+    model_changed: bool
     since: int | None
     changes: tuple[Difference, ...]
     places: tuple[Place, ...]
@@ -71,6 +70,8 @@ class _Read:
     shown: Shown
     accounts: pl.DataFrame
     benchmarks: dict[str, float | None]
+    model: str | None
+    """The digest of the model that the recorded run used, where it kept one."""
 
 
 def explain(workspace: Workspace, entity: Entity, external_id: str, as_of: datetime | None) -> Explanation:
@@ -94,6 +95,7 @@ def explain(workspace: Workspace, entity: Entity, external_id: str, as_of: datet
         row=json.loads(json_rows(workspace, shown)[0]),
         reasons=reasons(model, shown, values),
         tree=tree(full.frame, asking, marks) if judged else (),
+        model_changed=read.model is not None and read.model != project.model_digest,
         since=None if last is None else last.id,
         changes=tuple(_changes(workspace, shown, marks)) if last is not None else (),
         places=tuple(places(workspace, full)),
@@ -112,6 +114,7 @@ def explanation_json(found: Explanation) -> Json:
         "verdicts": found.row,
         "reasons": [asdict(reason) for reason in found.reasons],
         "tree": [_plain(asdict(node)) for node in found.tree],
+        "model_changed": found.model_changed,
         "since": found.since,
         "changes": [_plain(asdict(change)) for change in found.changes],
         "records": [asdict(place) for place in found.places],
@@ -146,18 +149,18 @@ def _read(workspace: Workspace, entity: Entity, external_id: str, as_of: datetim
         others = state.verdicts(Entity.ACCOUNT, run=run.id, ids=[] if ids is None else ids.to_list())
         accounts = decode(others, model, Entity.ACCOUNT)
         shown = Shown(entity, run.id, run.as_of, frame, counts_of(run))
-        marks = kept_benchmarks(run)
+        marks, digest = kept_benchmarks(run), json.loads(run.summary or "{}").get("model")
     else:
         assert as_of is not None
         computed = compute(workspace, as_of)
         frame = documents(workspace, computed, entity).filter(pl.col("external_id") == external_id)
         accounts = documents(workspace, computed, Entity.ACCOUNT)
         shown = Shown(entity, None, as_of, frame, computed.counts)
-        marks = benchmark_numbers(computed.verdicts.benchmarks)
+        marks, digest = benchmark_numbers(computed.verdicts.benchmarks), None
     if not shown.frame.height:
-        raise _unknown(workspace, entity, external_id)
+        raise unknown(workspace, entity, external_id, as_of)
     aged = Shown(entity, shown.run, shown.as_of, with_ages(shown.frame, shown.as_of), shown.counts)
-    return _Read(aged, with_ages(accounts, shown.as_of), marks)
+    return _Read(aged, with_ages(accounts, shown.as_of), marks, digest)
 
 
 def _changes(workspace: Workspace, shown: Shown, marks: Marks) -> Iterator[Difference]:
@@ -165,22 +168,29 @@ def _changes(workspace: Workspace, shown: Shown, marks: Marks) -> Iterator[Diffe
     state, model, entity = workspace.state, workspace.project.model, shown.entity
     last = state.previous(shown.as_of)
     identity = shown.frame["external_id"][0]
-    old = None if last is None else decode(state.verdicts(entity, run=last.id, ids=[identity]), model, entity)
+    try:
+        old = None if last is None else decode(state.verdicts(entity, run=last.id, ids=[identity]), model, entity)
+    except Mistake:
+        return  # a property has another type since: the values of then cannot be compared
     if last is None or old is None or not old.height:
         return
     told = state.transitions(entity, identity).filter(pl.col("run") == shown.run)
-    why = {
-        (str(kind), str(name)): tuple(json.loads(texts))
-        for kind, name, texts in told.select("kind", "name", "reasons").iter_rows()
-    }
+    why: dict[str, tuple[str, ...]] = {}
+    for kind, name, texts in told.select("kind", "name", "reasons").iter_rows():
+        column = _COLUMNS.get(kind, f"scores.{name}_band")
+        named = [f"{name}: {text}" if kind in {"segment", "signal"} else text for text in json.loads(texts)]
+        why[column] = (*why.get(column, ()), *named)
     was, now = with_ages(old, last.as_of).row(0, named=True), shown.frame.row(0, named=True)
     for column in sorted(now, key=_weight):
-        if column not in _QUIET and was.get(column) != now[column]:
+        quiet = column in _QUIET or column.startswith("raw.")
+        if not quiet and (was.get(column) or None) != (now[column] or None):
             yield Difference(column, was.get(column), now[column], _because(column, why, marks))
 
 
-_KINDS = {"user_types": "type", "stage": "stage", "health": "health"}
-_QUIET = frozenset({"health_raw", "health_runs", "signal_marks", "age_days", "linked", "active", "ambiguous"})
+_COLUMNS = {"type": "user_types", "stage": "stage", "health": "health", "segment": "segments", "signal": "signals"}
+_QUIET = frozenset(
+    {"health_raw", "health_runs", "signal_marks", "rested_stage", "age_days", "linked", "active", "ambiguous"}
+)
 _ORDER = ("user_types", "primary_user_type", "lapsed_influencer", "stage", "health", "segments", "signals")
 
 
@@ -191,13 +201,10 @@ def _weight(name: str) -> tuple[int, str]:
     return (len(_ORDER) if name.startswith("scores.") else len(_ORDER) + 1), name
 
 
-def _because(column: str, why: Mapping[tuple[str, str], tuple[str, ...]], marks: Marks) -> tuple[str, ...]:
+def _because(column: str, why: Mapping[str, tuple[str, ...]], marks: Marks) -> tuple[str, ...]:
     """Give the kept reasons of a change; of a score what its benchmark did."""
-    if column.startswith("scores."):
-        name = column.removeprefix("scores.")
-        moved = benchmark_moved(name, marks).removeprefix("; ")
-        return (moved,) if moved else why.get(("band", name.removesuffix("_band")), ())
-    return why.get((_KINDS.get(column, ""), ""), ())
+    moved = benchmark_moved(column.removeprefix("scores."), marks).removeprefix("; ")
+    return (moved,) if column.startswith("scores.") and moved else why.get(column, ())
 
 
 def _happened(workspace: Workspace, shown: Shown) -> tuple[tuple[dict[str, Json], ...], tuple[dict[str, Json], ...]]:
@@ -221,12 +228,3 @@ def _plain(value: Json) -> Json:
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
     return json_value(value)
-
-
-def _unknown(workspace: Workspace, entity: Entity, external_id: str) -> Mistake:
-    known = workspace.state.known_ids(entity).to_list()
-    near = get_close_matches(external_id, known[:NEAREST_AMONG], n=3, cutoff=0.4)
-    if entity is Entity.USER:
-        near = workspace.state.user_by_email(external_id.strip().lower()) or near
-    hint = f"; did you mean {', '.join(near)}?" if near else f" among {len(known):,}"
-    return Mistake(f"there is no {entity.value} {external_id!r}{hint}")

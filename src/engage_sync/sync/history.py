@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from engage_sync.core.asking import Asking
+from engage_sync.core.columns import at
 from engage_sync.core.definitions import Entity
 from engage_sync.core.history import TRANSITIONS, Marks, transitions, watched, with_reasons
 from engage_sync.core.reasons import because
@@ -64,11 +65,12 @@ def _switched(workspace: Workspace, computed: Computed) -> pl.DataFrame:
     """Give the signals that went on or off with their reasons and who they are about, as `outbox.SWITCHED`."""
     model = workspace.project.model
     found = [pl.DataFrame(schema=outbox.SWITCHED)]
+    told = workspace.state.attempted_firings(computed.as_of)
     for entity in Entity:
         asking = Asking(model, entity, computed.as_of, workspace.project.timezone)
         about = ("name", "email") if entity is Entity.USER else ("name", "domain")
         population = computed.population.users if entity is Entity.USER else computed.population.accounts
-        switched = computed.verdicts.switched[entity].join(
+        switched = pl.concat([computed.verdicts.switched[entity], _taken_back(told, computed, entity)]).join(
             population.select("external_id", *about), on="external_id", how="left", maintain_order="left"
         )
         rules = {signal.name: signal.rule for signal in model.signals_of(entity)}
@@ -83,6 +85,18 @@ def _switched(workspace: Workspace, computed: Computed) -> pl.DataFrame:
             held = held.with_columns(pl.lit(entity.value).alias("entity"))
             found.append(held.select(column for column in outbox.SWITCHED if column in held.columns))
     return pl.concat(found, how="diagonal")
+
+
+def _taken_back(told: pl.DataFrame, computed: Computed, entity: Entity) -> pl.DataFrame:
+    """Give the end of what fired in a run at the same instant, was told to somebody, and never was by this run."""
+    frame = frame_of(computed, entity)
+    mine = told.filter(entity=entity.value).select("external_id", "signal")
+    on = frame.select("external_id", pl.col("signals").alias("signal")).explode("signal").drop_nulls()
+    over = mine.join(on, on=["external_id", "signal"], how="anti").sort("signal", "external_id")
+    schema = computed.verdicts.switched[entity].schema
+    return over.with_columns(pl.lit("off").alias("phase"), at(computed.as_of).alias("episode")).select(
+        pl.col(name).cast(dtype) for name, dtype in schema.items()
+    )
 
 
 def frame_of(computed: Computed, entity: Entity) -> pl.DataFrame:

@@ -57,10 +57,10 @@ def moved(workspace: Workspace, computed: Computed) -> tuple[Moved, ...]:
     return tuple(sorted(found, key=lambda one: -one.changed))
 
 
-def switching(computed: Computed) -> dict[str, dict[str, dict[str, int]]]:
+def switching(computed: Computed) -> dict[str, dict[str, int]]:
     """Count the signals that would fire (`on`) and clear (`off`), by name."""
     switched = pl.concat(list(computed.verdicts.switched.values()))
     counted: dict[str, dict[str, int]] = {}
     for signal, phase, count in switched.group_by("signal", "phase").len().sort("signal").iter_rows():
         counted.setdefault(signal, {"on": 0, "off": 0})[phase] = count
-    return {"signals": counted}
+    return counted

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
@@ -61,7 +62,8 @@ _COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 def rows(workspace: Workspace, run: int, as_of: datetime, switched: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
     """Give the outbox rows (SCHEMA) of what switched (SWITCHED). `links`: entity, external_id, connector, object,
-    record. A task or a field of an entity without a record in the connector gives no row."""
+    record. A task or a field gives its row also where the entity has no record in the connector yet: whether it has one
+    is asked when it is delivered."""
     model = workspace.project.model
     if switched.is_empty() or not model.signals:
         return pl.DataFrame(schema=SCHEMA)
@@ -87,7 +89,7 @@ def _of(
     workspace: Workspace, signal: Signal, fired: pl.DataFrame, held: pl.DataFrame, when: tuple[int, datetime]
 ) -> Iterator[tuple[dict[str, str | int], pl.DataFrame]]:
     """Give what the rows of each action of a signal have in common, and the rows."""
-    entity = signal.entity
+    entity, zone = signal.entity, workspace.project.timezone
     mine = fired.filter(pl.col("entity") == entity.value, pl.col("signal") == signal.name)
     records = held.filter(pl.col("entity") == entity.value).drop("entity")
     for phase, actions in (("on", signal.actions), ("off", signal.clear_actions)):
@@ -96,15 +98,16 @@ def _of(
             continue
         for number, action in enumerate(actions):
             said: dict[str, str | int] = {"signal": signal.name, "entity": entity.value, "phase": phase}
-            said |= {"number": number, "action": _kind(action)}
-            aimed = _aimed(workspace, action, switched, records)
+            said |= {"number": number, "action": action_kind(action)}
+            aimed = _aimed(workspace, action, entity, switched)
             if aimed.is_empty():
                 continue
             keyed = aimed.with_columns(_keys(aimed, signal, phase, number), _console(workspace, entity))
-            yield said, keyed.with_columns(_payload(action, signal, records, keyed, when))
+            yield said, keyed.with_columns(_payload(action, signal, records, keyed, (*when, zone)))
 
 
-def _kind(action: Action) -> str:
+def action_kind(action: Action) -> str:
+    """Give the word for a kind of action."""
     if isinstance(action, TaskAction):
         return TASK
     return FIELD if isinstance(action, FieldAction) else WEBHOOK
@@ -142,17 +145,18 @@ def _halves(template: str | None) -> tuple[str | None, str | None]:
     return before, after
 
 
-def _aimed(workspace: Workspace, action: Action, switched: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
-    """Give what switched once per target, which is the `connector`, null for a webhook."""
+def _aimed(workspace: Workspace, action: Action, entity: Entity, switched: pl.DataFrame) -> pl.DataFrame:
+    """Give what switched once per target, which is the `connector`, null for a webhook: every CRM that can have a
+    record of such an entity and takes such an action."""
+    if not isinstance(action, TaskAction | FieldAction):
+        return switched.with_columns(pl.lit(None, _TEXT).alias("connector"))
+    files = [f for f in workspace.project.connectors if any(item.entity is entity for item in f.objects)]
     if isinstance(action, TaskAction):
         classes = connector_classes()
-        able = [f.name for f in workspace.project.connectors if classes[f.connector].limits.tasks is not None]
-    elif isinstance(action, FieldAction):
-        able = [action.connector]
+        able = [f.name for f in files if classes[f.connector].limits.tasks is not None]
     else:
-        return switched.with_columns(pl.lit(None, _TEXT).alias("connector"))
-    targets = records.filter(pl.col("connector").is_in(able)).select("external_id", "connector")
-    return switched.join(targets, on="external_id", maintain_order="left_right")
+        able = [f.name for f in files if f.name == action.connector]
+    return switched.join(pl.DataFrame({"connector": able}, schema={"connector": _TEXT}), how="cross")
 
 
 def _keys(aimed: pl.DataFrame, signal: Signal, phase: str, number: int) -> pl.Series:
@@ -174,25 +178,32 @@ def _console(workspace: Workspace, entity: Entity) -> pl.Expr:
 
 
 def _payload(
-    action: Action, signal: Signal, records: pl.DataFrame, keyed: pl.DataFrame, when: tuple[int, datetime]
+    action: Action, signal: Signal, records: pl.DataFrame, keyed: pl.DataFrame, when: tuple[int, datetime, str]
 ) -> pl.Series:
-    run, as_of = when
+    run, as_of, zone = when
     if isinstance(action, FieldAction):
         value = {"field": action.field, "value": action.value}
         return pl.Series("payload", [json.dumps(value, ensure_ascii=False)] * keyed.height, dtype=_TEXT)
     if isinstance(action, TaskAction):
-        return keyed.select(_task(action, signal, as_of).alias("payload"))["payload"]
+        return keyed.select(_task(action, signal, _due(as_of, zone)).alias("payload"))["payload"]
     links = records.group_by("external_id", maintain_order=True).agg(pl.col("link").str.join(",").alias("links"))
     joined = keyed.join(links, on="external_id", how="left", maintain_order="left")
     return joined.select(_body(signal, run, as_of).alias("payload"))["payload"]
 
 
-def _task(action: TaskAction, signal: Signal, as_of: datetime) -> pl.Expr:
+def _due(as_of: datetime, zone: str) -> datetime:
+    """Give noon in UTC of the project's day: the instant that falls on this day for a CRM that keeps only days, which
+    it reads in UTC, and for nearly all people who see the hour in their own zone."""
+    day = as_of.astimezone(ZoneInfo(zone)).date()
+    return datetime.combine(day, time(12), UTC)
+
+
+def _task(action: TaskAction, signal: Signal, due: datetime) -> pl.Expr:
     """Give a task's JSON: what happened, why that matters, and where to look, one below the other."""
     reasons = pl.when(pl.col("reasons").list.len() > 0).then(pl.col("reasons").list.join("\n", ignore_nulls=True))
     body = pl.concat_str([pl.lit(signal.rule.why, _TEXT), reasons, pl.col("link")], separator="\n", ignore_nulls=True)
     subject = pl.lit(action.title).alias("subject")
-    return pl.struct(subject, body.replace("", None).alias("body"), iso(at(as_of)).alias("due")).struct.json_encode()
+    return pl.struct(subject, body.replace("", None).alias("body"), iso(at(due)).alias("due")).struct.json_encode()
 
 
 def _body(signal: Signal, run: int, as_of: datetime) -> pl.Expr:

@@ -18,7 +18,7 @@ from engage_sync.core.types import TYPES
 BUILT_INS = ("events", "active_days", "first_active_at", "last_active_at", "days_since_active", "age_days")
 ROLL_UPS = ("active", "users", "active_users", "active_share", "seat_use", *(f"users_{name}" for name in TYPES))
 _LISTS = ("user_types", "accounts", "segments", "signals")
-_BOOKKEEPING = ("signal_marks", "health_raw", "health_runs")
+BOOKKEEPING = ("signal_marks", "health_raw", "health_runs", "rested_stage")
 """What only the next run needs to know."""
 
 
@@ -144,7 +144,7 @@ def _links(urls: Mapping[tuple[str, str], str]) -> pl.Expr:
 def flat(frame: pl.DataFrame) -> pl.DataFrame:
     """Give the frame with lists and links as text, for CSV and tables."""
     lists = [pl.col(name).list.join(";") for name in _LISTS if name in frame.columns]
-    return frame.drop("links", "ambiguous", *_BOOKKEEPING, strict=False).with_columns(lists)
+    return frame.drop("links", "ambiguous").with_columns(lists)
 
 
 def csv_text(frame: pl.DataFrame) -> str:

@@ -9,22 +9,19 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from difflib import get_close_matches
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from engage_sync.core.definitions import Entity
-from engage_sync.errors import Mistake
 from engage_sync.sync.rows import iso_text
+from engage_sync.sync.unknown import unknown
 from engage_sync.sync.views import Json
 from engage_sync.sync.wiring import Workspace
 
 _SCORES = "scores."
 _BAND = "_band"
 _DERIVED = (_BAND, "_trend", "_heat", "_sum")
-_COMPARED = 5_000
-"""Ids that are compared letter by letter in search of the nearest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +96,7 @@ def timeline(workspace: Workspace, entity: Entity, external_id: str, as_of: date
     runs = _Runs(counted["run"].to_list(), counted["as_of"].to_list())
     stretches = list(_stretches(workspace.state.history(entity, external_id), runs))
     if not stretches:
-        raise _unknown(workspace, entity, external_id, as_of)
+        raise unknown(workspace, entity, external_id, as_of)
     zone = workspace.project.timezone
     return Timeline(
         entity=entity,
@@ -210,23 +207,3 @@ def _changes(workspace: Workspace, entity: Entity, external_id: str, runs: _Runs
                 after=row["after"],
                 reasons=tuple(json.loads(row["reasons"] or "[]")),
             )
-
-
-def _unknown(workspace: Workspace, entity: Entity, external_id: str, as_of: datetime | None) -> Mistake:
-    state = workspace.state
-    if state.newest_recorded() is None:
-        return Mistake("nothing has been computed yet: run `engage-sync compute` or `engage-sync sync`")
-    ids = state.known_ids(entity)
-    if external_id in ids:
-        until = "" if as_of is None else f" up to {iso_text(as_of)}"
-        return Mistake(f"no recorded run{until} knows {entity.value} {external_id!r}")
-    near = (state.user_by_email(external_id) if entity is Entity.USER else []) or _nearest(external_id, ids)
-    hint = f"; did you mean {', '.join(near)}?" if near else f" among {len(ids):,}"
-    return Mistake(f"there is no {entity.value} {external_id!r}{hint}")
-
-
-def _nearest(text: str, ids: pl.Series) -> list[str]:
-    """Give the ids most like the text. Of very many only those that begin alike are compared."""
-    if len(ids) > _COMPARED:
-        ids = ids.filter(ids.str.to_lowercase().str.starts_with(text[:2].lower())).head(_COMPARED)
-    return get_close_matches(text, ids.to_list(), n=3, cutoff=0.4)

@@ -23,10 +23,17 @@ from engage_sync.sync.doctor import Examination
 from engage_sync.sync.documents import decode, with_ages
 from engage_sync.sync.moves import switching
 from engage_sync.sync.provisioning import Provisioning
-from engage_sync.sync.rows import iso_text, json_value, rows
+from engage_sync.sync.rows import BOOKKEEPING, iso_text, json_value, rows
 from engage_sync.sync.wiring import Workspace
 
 RUNS_LOOKED_AT = 200
+DELIVERIES_SHOWN = 50
+DELIVERY_ENDS = ("delivered", "pending", "failed", "skipped")
+DELIVERED = (
+    *("signal", "phase", "entity", "external_id", "episode", "action", "connector"),
+    *("status", "attempts", "message", "result", "last_at", "key"),
+)
+"""What is shown of a delivery; its payload is the receiver's."""
 UNREADABLE_SHOWN = 100
 """Property values that could not be read which are named; all are counted."""
 Json = object
@@ -59,7 +66,8 @@ def show(workspace: Workspace, entity: Entity, as_of: datetime | None, *, everyo
     else:
         computed = compute(workspace, as_of)
         shown = Shown(entity, None, as_of, documents(workspace, computed, entity), computed.counts)
-    frame = with_ages(shown.frame, shown.as_of).sort("external_id")
+    own = [name for name in shown.frame.columns if name in BOOKKEEPING or name.startswith("raw.")]
+    frame = with_ages(shown.frame.drop(own), shown.as_of).sort("external_id")
     if entity is Entity.USER and not everyone:
         frame = frame.filter(~pl.col("deactivated").fill_null(value=False))
     return Shown(entity, shown.run, shown.as_of, frame, shown.counts)
@@ -106,7 +114,7 @@ def plan_json(report: Report) -> Json:
         "connectors": report.connectors,
         "no_record": report.no_record,
         "errors": report.errors,
-        "signals": report.signals,
+        "switching": report.switching,
         "verdicts": [
             {
                 "entity": one.entity.value,
@@ -192,10 +200,11 @@ class RunAnswer(TypedDict):
 
 
 class JournalAnswer(RunAnswer):
-    """One run with every value it wrote, or tried to, and the changes that a brake held."""
+    """One run with every value it wrote, or tried to, the changes that a brake held, and what its signals asked for."""
 
     journal: list[dict[str, Json]]
     held_changes: list[dict[str, Json]]
+    deliveries: list[dict[str, Json]]
 
 
 class ConnectorAnswer(TypedDict):
@@ -212,6 +221,8 @@ class StatusAnswer(TypedDict):
     """The answer of `status`."""
 
     newest_run: RunAnswer | None
+    signals: dict[str, int]
+    deliveries: list[dict[str, Json]]
     recorded: dict[str, Json] | None
     connectors: dict[str, ConnectorAnswer]
 
@@ -264,7 +275,13 @@ def run_with_journal(workspace: Workspace, run_id: int) -> JournalAnswer:
     journal = workspace.state.journal(run=run_id)
     lines = [{key: json_value(value) for key, value in line.items()} for line in journal.iter_rows(named=True)]
     held = workspace.state.plan(run_id)
-    return {**run_json(run), "journal": lines, "held_changes": [] if held is None else held.to_dicts()}
+    deliveries = workspace.state.deliveries(run=run_id).select(DELIVERED)
+    return {
+        **run_json(run),
+        "journal": lines,
+        "held_changes": [] if held is None else held.to_dicts(),
+        "deliveries": deliveries.to_dicts(),
+    }
 
 
 def status_json(workspace: Workspace) -> StatusAnswer:
@@ -273,6 +290,8 @@ def status_json(workspace: Workspace) -> StatusAnswer:
     newest = workspace.state.newest_recorded()
     return {
         "newest_run": latest[0] if latest else None,
+        "signals": dict.fromkeys(DELIVERY_ENDS, 0) | workspace.state.delivery_counts(),
+        "deliveries": workspace.state.open_deliveries(DELIVERIES_SHOWN).select(DELIVERED).to_dicts(),
         "recorded": None if newest is None else {"run": newest.id, "as_of": iso_text(newest.as_of)},
         "connectors": {file.name: _connector_status(workspace, file, latest) for file in workspace.project.connectors},
     }
@@ -308,5 +327,5 @@ def computed_json(run: int | None, computed: Computed) -> ComputedAnswer:
         "user_types": {name: int((types == name).sum()) for name in TYPES},
         "counts": dict(computed.counts),
         "unreadable": computed.population.unreadable.head(UNREADABLE_SHOWN).to_dicts(),
-        "signals": switching(computed)["signals"],
+        "signals": switching(computed),
     }

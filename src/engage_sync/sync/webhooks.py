@@ -222,11 +222,16 @@ class WebhookCourier:
         return rows, ()
 
     def carry(self, rows: Sequence[Delivery]) -> Iterator[Sequence[Ended]]:
-        """Send some deliveries, each as it was made."""
-        for call, answer in self._receiver.send([Call(row.key, row.content.encode()) for row in rows]):
-            result = None if answer.code is None else f"HTTP {answer.code}"
-            message = None if answer.status is End.DELIVERED else answer.message
-            yield [Ended(call.key, answer.status, message, result)]
+        """Send some deliveries, each as it was made, and give their ends together. What was answered before an
+        interruption is given, too."""
+        ends: list[Ended] = []
+        try:
+            for call, answer in self._receiver.send([Call(row.key, row.content.encode()) for row in rows]):
+                result = None if answer.code is None else f"HTTP {answer.code}"
+                message = None if answer.status is End.DELIVERED else answer.message
+                ends.append(Ended(call.key, answer.status, message, result))
+        finally:
+            yield ends
 
     def close(self) -> None:
         """Release the connections."""
