@@ -106,3 +106,21 @@ def test_views_choose(state: State) -> None:
     assert keys(run=second, external_id="u2'") == []
     assert keys(entity="user", external_id="u2'") == ["b"]
     assert keys(entity="account") == []
+
+
+def test_all_of_a_firing_of_which_a_crm_is_owed_something(state: State) -> None:
+    """The settled ones and the webhooks of that firing, too; nothing of another firing, or of another user."""
+    other = "2026-06-02T12:30:00.000000Z"
+    tell(state, told("on"), told("off", phase="off"), told("hook", connector=None))
+    tell(state, told("later", episode=other), told("only", external_id="u2", connector=None), days=1)
+    state.settle_deliveries(pl.concat([ended("on", "delivered"), ended("later", "delivered")]))
+    assert sorted(state.owed_episodes()["key"]) == ["hook", "off", "on"]
+
+
+def test_what_fired_and_was_tried_at_an_instant(state: State) -> None:
+    """Also in a run that was replaced; an end is no firing."""
+    tell(state, told("a", "untried"), told("b", external_id="u2", phase="off"), told("c", external_id="u3"))
+    state.note_attempts(["a", "b"], NOW)
+    tell(state, told("d", external_id="u4"))
+    assert state.attempted_firings(NOW).rows() == [("quiet", "user", "u1")]
+    assert state.attempted_firings(NOW + timedelta(days=1)).is_empty()

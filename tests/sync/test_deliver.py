@@ -22,7 +22,6 @@ from engage_sync.core.groups import MARKS
 from engage_sync.core.verdict_rules import FieldAction, Signal, TaskAction, WebhookAction
 from engage_sync.errors import LoginFailed, Unreachable
 from engage_sync.sandbox.faults import Fault
-from engage_sync.state.mirror import MirrorPage
 from engage_sync.sync.wiring import open_connector
 from tests.sync.firing import HOUR, Desk, Firing, body, firing, reopened, signal, variable
 from tests.sync.mortal import Died
@@ -141,7 +140,7 @@ def mirrored(made: Firing, *records: str) -> None:
     frame = pl.DataFrame(rows, schema=dict.fromkeys(("record", "values", "updated_at"), pl.String), orient="row")
     state.drop_cursor("hubspot", "companies")
     run = state.start_run("sync", made.now, made.now)
-    state.save_page("hubspot", "companies", MirrorPage(frame, [], {}, "c", [], done=True), run)
+    state.save_page("hubspot", "companies", records=frame, vanished=[], merged={}, cursor="c", run=run, done=True)
 
 
 def test_a_field_is_cleared_where_it_was_set(tmp_path: Path) -> None:

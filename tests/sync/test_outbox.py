@@ -13,12 +13,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from engage_sync.core.definitions import Entity
 from engage_sync.core.verdict_rules import FieldAction, TaskAction, WebhookAction
 from engage_sync.sync.outbox import SCHEMA
 from engage_sync.sync.webhooks import signature
+from tests.oracle.folder import Folder
+from tests.oracle.telling import NOW, group
 from tests.sync.firing import Firing, body, firing, signal
 from tests.sync.project import BEGIN
 
@@ -166,6 +169,39 @@ def test_many_rows_take_little_time(made: Firing) -> None:
     assert rows.height == 20_000
     assert rows["key"].n_unique() == 20_000
     assert time.perf_counter() - begun < 3
+
+
+SILENT = """
+metrics: {account: {week: {count: "*", window: 7d}}}
+signals:
+  silent:
+    entity: account
+    when: "week RULE"
+    actions: [webhook: {url: "https://hooks.example.com"}]
+    clear_actions: [webhook: {url: "https://hooks.example.com"}]
+"""
+
+
+def test_what_a_replaced_run_told_somebody_is_taken_back(tmp_path: Path) -> None:
+    """By every run at that instant in which the signal is not on, and by none in which it is."""
+    folder = Folder(tmp_path)
+    folder.tell([*group("u", "acme", days=20), *group("v", "other", days=20)])
+    begun = NOW + timedelta(days=1)
+    folder.means(SILENT.replace("RULE", "> 9"))
+    folder.run(NOW)
+    told: list[list[tuple[str, str, str]]] = []
+    for rule in ("= 0", "> 9", "> 9", "= 0"):
+        folder.means(SILENT.replace("RULE", rule))
+        folder.run(begun)
+        with folder.open() as workspace:
+            found = workspace.state.deliveries().sort("external_id", pl.col("phase") == "off")
+            told.append(found.select("external_id", "phase", "episode").rows())
+            keys = found.filter(external_id="acme", phase="on")["key"].to_list()
+            workspace.state.note_attempts(keys, begun)
+    episode = "2026-07-01T12:00:00.000000Z"
+    on = [("acme", "on", episode)]
+    both, back = [*on, ("other", "on", episode)], [*on, ("acme", "off", episode)]
+    assert told == [both, back, back, both]
 
 
 DOCS = Path(__file__).parents[2] / "docs" / "signals.md"

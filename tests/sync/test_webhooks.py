@@ -22,9 +22,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from engage_sync.core.definitions import Entity
 from engage_sync.errors import Mistake
-from engage_sync.sync.couriers import End
-from engage_sync.sync.webhooks import Answer, Call, Receiver
+from engage_sync.sync.couriers import Delivery, End
+from engage_sync.sync.webhooks import Answer, Call, Receiver, WebhookCourier
 from tests.sync.receiver import PATIENCE, Inbox, receiver
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -289,3 +290,16 @@ def test_closing_ends_a_pause(inbox: Inbox) -> None:
     waiting.join(PATIENCE)
     assert time.monotonic() - begun < 10
     assert not waiting.is_alive()
+
+
+def test_what_began_together_is_settled_together(inbox: Inbox) -> None:
+    """One commit for all of them."""
+    courier = WebhookCourier(inbox.url, None, sleep=lambda _: None, clock=lambda: NOW)
+    inbox.answers = [204, 400]
+    rows = [Delivery(f"k{n}", "quiet", Entity.USER, f"u{n}", "on", 0, "{}", 0) for n in range(courier.batch)]
+    try:
+        (ends,) = courier.carry(rows)
+    finally:
+        courier.close()
+    assert sorted(one.key for one in ends) == [row.key for row in rows]
+    assert sorted(one.result or "" for one in ends) == ["HTTP 204"] * 3 + ["HTTP 400"]
