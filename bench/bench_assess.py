@@ -145,7 +145,10 @@ import time
 from engage_sync.core.expression_polars import to_polars
 from engage_sync.core.assess import BEFORE
 first = decide(population)
-before = {USER: first.users.select(list(BEFORE)), ACCOUNT: first.accounts.select(list(BEFORE))}
+before = {
+    entity: frame.with_columns(rested_stage=pl.lit(None, pl.String)).select(list(BEFORE))
+    for entity, frame in ((USER, first.users), (ACCOUNT, first.accounts))
+}
 start, spent = time.perf_counter(), time.process_time()
 verdicts = decide(population, before)
 seconds, spent = time.perf_counter() - start, time.process_time() - spent
