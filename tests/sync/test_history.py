@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +21,7 @@ from engage_sync.sync.explain import explain
 from engage_sync.sync.moves import moved, switching
 from tests.oracle.folder import Folder
 from tests.oracle.telling import NOW, group, track
+from tests.sync.receiver import receiver
 
 MODEL = """
 properties: {account: {mrr: {from: traits.mrr, type: number}}}
@@ -165,3 +168,20 @@ def test_fields_are_cut_out_of_documents_as_json_reads_them(rows: list[dict[str,
         assert read[name].to_list() == [row[name] for row in rows]
     marks = read["signal_marks"].list.eval(pl.element().struct.field("name")).to_list()
     assert marks == [[mark["name"] for mark in row["signal_marks"]] for row in rows]  # type: ignore[attr-defined]
+
+
+def test_a_project_without_a_crm_calls_its_webhooks(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    with receiver() as inbox:
+        hook = f"{{webhook: {{url: '{inbox.url}', secret: s3cret}}}}"
+        folder.means(f"signals: {{seen: {{entity: user, when: events > 0, actions: [{hook}]}}}}")
+        folder.tell(track("u", "go"))
+        with folder.open() as workspace:
+            first = cycle.sync(workspace, None, NOW, clock=lambda: NOW)
+            again = cycle.sync(workspace, None, NOW + timedelta(hours=1), clock=lambda: NOW)
+    assert (first.exit, first.connectors, first.signals["delivered"]) == (0, {}, 1)
+    assert (again.exit, again.signals["delivered"]) == (0, 0)
+    (call,) = inbox.got
+    signed = hmac.new(b"s3cret", call.body, hashlib.sha256).hexdigest()
+    assert call.headers["X-Engage-Signature"] == f"sha256={signed}"
+    assert json.loads(call.body)["idempotency_key"] == call.key

@@ -96,7 +96,10 @@ def print_report(report: Report) -> None:
         for object_, counts in objects.items()
     ]
     say(f"Run {report.run}: {report.status}, {report.reads} read and {report.writes} write calls.")
-    table(None, ("connector", "object", "records"), lines)
+    if report.connectors:
+        table(None, ("connector", "object", "records"), lines)
+    else:
+        say("This project has no connectors/NAME.yaml, so there is no CRM to write to.")
     if report.no_record:
         say(f"{report.no_record:,} users and accounts have no record in a CRM.")
     _print_signals(report)

@@ -93,7 +93,9 @@ class Report:
 
 
 def pull(workspace: Workspace, only: str | None, *, clock: Clock, progress: Progress = SILENT) -> Report:
-    """Mirror what changed in the CRMs, and nothing else."""
+    """Mirror what changed in the CRMs, and nothing else. Without a connector there is nothing to do: a Mistake."""
+    if not workspace.connector_files(only):
+        raise Mistake("this project has no connectors/NAME.yaml, so there is no CRM to pull from")
     with _run(workspace, "pull", clock(), clock) as current, _sessions(workspace, only, current) as sessions:
         _pull(workspace, sessions, current, progress)
         return current.finish(sessions, None)
@@ -236,11 +238,9 @@ def _deliver(workspace: Workspace, sessions: list[Session], current: _Run, progr
 
 @contextmanager
 def _sessions(workspace: Workspace, only: str | None, current: _Run) -> Iterator[list[Session]]:
-    """Open the connectors. One whose file is wrong, as with a variable that is not set, leaves the others to work."""
+    """Open the connectors. One whose file is wrong, as with a variable that is not set, leaves the others to work. A
+    project without any has none: what it records, and its webhooks, need no CRM."""
     files = workspace.connector_files(only)
-    if not files:
-        what = "this project has no connectors/NAME.yaml, so there is no CRM to read or write"
-        raise Mistake(f"{what}; `engage-sync compute` works without, `engage-sync init` shows such a file")
     sessions: list[Session] = []
     with ExitStack() as stack:
         for file in files:
@@ -253,7 +253,7 @@ def _sessions(workspace: Workspace, only: str | None, current: _Run) -> Iterator
                 continue
             stack.callback(connector.close)
             sessions.append(Session(file, connector))
-        if not sessions:
+        if files and not sessions:
             raise Mistake([problem for mistake in current.unopened.values() for problem in mistake.problems])
         yield sessions
 
