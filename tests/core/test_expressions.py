@@ -170,6 +170,12 @@ def test_a_long_list_and_a_long_chain_are_no_deep_ones() -> None:
     assert value(" and ".join(["active"] * 1500)) is True
 
 
+def test_a_constant_beside_a_coalesce_of_nothing_is_asked_of_every_row() -> None:
+    frame = pl.DataFrame({"plan": [None, None]}, schema={"plan": pl.String})
+    rule = parse("'' < coalesce(plan, 'x')", NAMES)
+    assert frame.with_columns(to_polars(rule).alias("it"))["it"].to_list() == [True, True]
+
+
 def test_names_under_an_open_prefix_are_text_of_unknown_type() -> None:
     read = parse(
         "properties.role = 'x' and properties.\"a b\".c > 1", {"event": Type.TEXT}, open_prefixes=("properties.",)

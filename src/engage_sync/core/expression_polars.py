@@ -20,7 +20,7 @@ _DTYPES: Final = {
     Type.DATETIME: pl.Datetime("us", "UTC"),
 }
 
-_CONDITIONAL: Final = {Op.DIV, Op.NULL_WHERE, Op.LEAST, Op.GREATEST, Op.TO_NUMBER, Op.TO_TEXT}
+_CONDITIONAL: Final = {Op.COALESCE, Op.DIV, Op.NULL_WHERE, Op.LEAST, Op.GREATEST, Op.TO_NUMBER, Op.TO_TEXT}
 _EVERY_ROW: Final = pl.repeat(value=True, n=pl.len())
 
 
@@ -32,7 +32,8 @@ def to_polars(expression: Expression) -> pl.Expr:
 def _may_be_null(tree: Node) -> bool:
     """Tell whether an operation makes nulls by a condition.
 
-    polars 2.1 answers one row when a condition holds nowhere and all else is constant, as in `0 < 1 / a` without any a.
+    polars 2.1 answers one row when a condition holds nowhere and all else is constant, as in `0 < 1 / a` without any a,
+    and so does a constant beside a `coalesce` of nothing but nulls.
     """
     waiting: list[Node] = [tree]
     while waiting:
