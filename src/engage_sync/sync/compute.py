@@ -14,11 +14,12 @@ from engage_sync.config.project import ConnectorFile
 from engage_sync.core.assess import BEFORE, REMEMBERED, assess, remembers
 from engage_sync.core.definitions import Entity, ObjectMap
 from engage_sync.core.matching import Matches, match
-from engage_sync.core.population import CrmValues, Population, deactivated_users, populate, with_crm_properties
+from engage_sync.core.population import CrmValues, Population, with_crm_properties
 from engage_sync.core.scores import benchmark_numbers
 from engage_sync.sync import history
 from engage_sync.sync.computed import Computed, ObjectKey
 from engage_sync.sync.documents import encode, frame_of, read_fields
+from engage_sync.sync.measuring import measured
 from engage_sync.sync.wiring import Workspace, connector_classes, kind_of
 
 CONTESTED = "contested"
@@ -27,18 +28,16 @@ CONTESTED = "contested"
 
 def compute(workspace: Workspace, as_of: datetime) -> Computed:
     """Work out every verdict at `as_of` from the stored messages, the mirror and the stored links."""
-    from engage_sync.events.engine import Engine  # noqa: PLC0415  start-up: only computing needs the engine
-    from engage_sync.events.measure import scan  # noqa: PLC0415  start-up: only computing needs the engine
-
     project = workspace.project
     model, zone = project.model, project.timezone
-    engine = Engine(project.engine_name, project.engine_options)
-    measured = scan(workspace.store, model, as_of=as_of, timezone=zone, engine=engine)
-    facts = measured.facts()
-    excluded = deactivated_users(facts.users, facts.user_traits, model, as_of=as_of, timezone=zone)["external_id"]
-    if excluded.len():
-        facts = measured.facts(excluded)
-    population = populate(facts, model, as_of=as_of, timezone=zone)
+    facts, population = measured(
+        workspace.store,
+        model,
+        as_of=as_of,
+        timezone=zone,
+        engine=project.engine_name,
+        options=project.engine_options,
+    )
     records: dict[ObjectKey, pl.DataFrame] = {}
     matches: dict[ObjectKey, Matches] = {}
     for file in project.connectors:

@@ -20,16 +20,15 @@ from engage_sync.core.asking import Asking
 from engage_sync.core.assess import Verdicts, assess
 from engage_sync.core.definitions import Entity
 from engage_sync.core.history import Marks
-from engage_sync.core.population import CrmValues, Population, deactivated_users, populate, with_crm_properties
-from engage_sync.events.engine import Engine
+from engage_sync.core.population import CrmValues, Population, with_crm_properties
 from engage_sync.events.importing import import_paths
-from engage_sync.events.measure import scan
 from engage_sync.events.message import number_text
 from engage_sync.events.store import EventStore
 from engage_sync.sync.documents import frame_of, with_ages
 from engage_sync.sync.expectations import differences
 from engage_sync.sync.failure_reasons import why
 from engage_sync.sync.history import benchmarks
+from engage_sync.sync.measuring import measured
 from engage_sync.sync.rows import rows
 from engage_sync.sync.views import Json, Shown
 
@@ -148,12 +147,7 @@ def _import(store: EventStore, messages: Sequence[Json], folder: Path) -> Iterat
 def _decided(project: Project, store: EventStore, test: ModelTest) -> tuple[Population, Verdicts]:
     """Measure and assess at the test's instant: no previous run, and of CRM records only those that the test gives."""
     model, zone, as_of = project.model, project.timezone, test.as_of
-    measured = scan(store, model, as_of=as_of, timezone=zone, engine=Engine())
-    facts = measured.facts()
-    excluded = deactivated_users(facts.users, facts.user_traits, model, as_of=as_of, timezone=zone)["external_id"]
-    if excluded.len():
-        facts = measured.facts(excluded)
-    population = populate(facts, model, as_of=as_of, timezone=zone)
+    _, population = measured(store, model, as_of=as_of, timezone=zone)
     population = with_crm_properties(population, model, list(_crm_values(test)), timezone=zone)
     linked = pl.DataFrame(
         [(external_id, connector) for connector, entity, external_id in _records(test) if entity is Entity.USER],
