@@ -145,13 +145,12 @@ class _Crm:
         return max(1, limits.push_batch * limits.in_flight)
 
 
-class TaskCourier:
-    """Creates tasks, each under its idempotency key, on the record that stands for the entity now: all have one."""
+class _CrmCourier:
+    """What the couriers to a CRM share: they end with the first error of its connector."""
 
-    def __init__(self, workspace: Workspace, file: ConnectorFile, connector: Connector) -> None:
-        self._crm = _Crm(workspace, file, connector)
-        self._tasks = connector.limits.tasks
-        self.batch = self._crm.batch
+    def __init__(self, crm: _Crm) -> None:
+        self._crm = crm
+        self.batch = crm.batch
 
     @property
     def error(self) -> EngageError | None:
@@ -162,6 +161,14 @@ class TaskCourier:
     def stopped(self) -> str | None:
         """Why nothing more is carried."""
         return None if self._crm.error is None else str(self._crm.error)
+
+
+class TaskCourier(_CrmCourier):
+    """Creates tasks, each under its idempotency key, on the record that stands for the entity now: all have one."""
+
+    def __init__(self, workspace: Workspace, file: ConnectorFile, connector: Connector) -> None:
+        super().__init__(_Crm(workspace, file, connector))
+        self._tasks = connector.limits.tasks
 
     def ready(self, rows: Sequence[Delivery]) -> tuple[Sequence[Delivery], Sequence[Ended]]:
         """Give all, if the CRM takes tasks."""
@@ -184,7 +191,7 @@ def _task(row: Delivery, place: Place) -> Change:
     return Change(row.key, {**json.loads(row.content), "object": object_, "about": record, "tried": tried})
 
 
-class FieldCourier:
+class FieldCourier(_CrmCourier):
     """Sets fields of the records that stand for an entity now, and of those that it `left`, by key. The values are
     absolute: setting them again is safe. A result is the JSON of where a field may have been set."""
 
@@ -195,19 +202,8 @@ class FieldCourier:
         connector: Connector,
         left: Mapping[str, Sequence[Place]] = MappingProxyType({}),
     ) -> None:
-        self._crm = _Crm(workspace, file, connector)
+        super().__init__(_Crm(workspace, file, connector))
         self._left = left
-        self.batch = self._crm.batch
-
-    @property
-    def error(self) -> EngageError | None:
-        """The error that ended this courier's work."""
-        return self._crm.error
-
-    @property
-    def stopped(self) -> str | None:
-        """Why nothing more is carried."""
-        return None if self._crm.error is None else str(self._crm.error)
 
     def ready(self, rows: Sequence[Delivery]) -> tuple[Sequence[Delivery], Sequence[Ended]]:
         """Part what has a record that can hold the field from what has none that can."""
