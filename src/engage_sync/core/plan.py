@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
 import polars as pl
 
@@ -32,7 +33,7 @@ CHANGES: Mapping[str, pl.DataType] = {
     "decision": pl.String(),
     "reason": pl.String(),
 }
-"""One row per field that is written, cleared, kept as somebody left it, or refused. `before` is what the CRM holds."""
+"""One row per field that differs from what is wanted, with what is decided about it. `before` is what the CRM holds."""
 
 BUCKETS: Mapping[str, pl.DataType] = {"record": pl.String(), "bucket": pl.String()}
 REMEMBER: Mapping[str, pl.DataType] = {"record": pl.String(), "values": pl.String()}
@@ -53,6 +54,12 @@ _UNLINKED = ~pl.col("linked") & ~pl.col("ambiguous")
 
 EXECUTED = ("write", "clear", "drift_written")
 """The decisions that push carries out."""
+REFUSED = ("refused", "waiting")
+"""The decisions about values that do not fit, or that the CRM refused and that wait for their next attempt."""
+KEPT = ("drift_kept", "rolled_back")
+"""The decisions that leave a value as somebody, or an undone run, wants it."""
+DEFERRED = "deferred"
+"""The decision about values that wait until there is quota for them."""
 
 
 class Bucket(StrEnum):
@@ -77,7 +84,8 @@ class ObjectPlan:
     the fields that hold what is wanted though it was not we who are known to have written it), `forget` as FORGET.
     Records for the brakes: `linked`; of them `written_before`; of those `changing`; `clearing` (losing a value, linked
     or not); `unlinking` (written before, not matched any more, to be cleared). `no_record` counts entities, not
-    deactivated, that have no record and no candidates.
+    deactivated, that have no record and no candidates. `known` has a row per live record: row, record, external_id,
+    linked, ambiguous, ever; `lost` the gone records: record, written (we had written to it).
     """
 
     connector: str
@@ -92,6 +100,19 @@ class ObjectPlan:
     changing: int
     clearing: int
     unlinking: int
+    known: pl.DataFrame = field(repr=False)
+    lost: pl.DataFrame = field(repr=False)
+
+    def with_changes(self, changes: pl.DataFrame) -> ObjectPlan:
+        """Give the plan with other decisions about the same records."""
+        marks = _marks(self.known, changes, "record")
+        return replace(
+            self,
+            changes=changes,
+            buckets=_buckets(marks, self.lost),
+            forget=_forget(marks, self.lost),
+            **_tallies(marks),
+        )
 
 
 def plan_object(  # noqa: PLR0913  (the three sides of the table, the match, and the CRM's limits: all apart on purpose)
@@ -113,19 +134,23 @@ def plan_object(  # noqa: PLR0913  (the three sides of the table, the match, and
     base = _base(fields, wanted, links, ambiguous, records, written)
     rows = pl.concat(
         [pl.DataFrame(schema=_ROWS)]
-        + [_decided(base, field, object_map.object, datetime_digits, limits) for field in fields]
+        + [_decided(base, managed, object_map.object, datetime_digits, limits) for managed in fields]
     )
     changes = rows.filter(pl.col("decision") != "same")
-    marks = _marks(base, changes)
+    known = base.select("row", "record", "external_id", "linked", "ambiguous", "ever")
+    marks = _marks(known, changes, "row")
+    lost = _lost(gone, records, written)
     return ObjectPlan(
         connector=object_map.connector,
         object=object_map.object,
         changes=_changes(changes, object_map),
-        buckets=_buckets(marks, gone, records),
-        remember=_remember(rows, [field.field for field in fields]),
-        forget=_forget(marks, written, gone, records),
+        buckets=_buckets(marks, lost),
+        remember=_remember(rows, [managed.field for managed in fields]),
+        forget=_forget(marks, lost),
         no_record=_no_record(wanted, marks, ambiguous),
         **_tallies(marks),
+        known=known,
+        lost=lost,
     )
 
 
@@ -284,47 +309,45 @@ def _changes(rows: pl.DataFrame, object_map: ObjectMap) -> pl.DataFrame:
     )
 
 
-def _marks(base: pl.DataFrame, changes: pl.DataFrame) -> pl.DataFrame:
-    """One row per live record: record, external_id, linked, ambiguous, ever, and whether any field is executed,
-    cleared, kept, refused."""
+def _marks(known: pl.DataFrame, changes: pl.DataFrame, key: str) -> pl.DataFrame:
+    """Add to `known` whether any field is executed, cleared, kept, refused, deferred; `key` joins both."""
     decision = pl.col("decision")
     executed = decision.is_in(EXECUTED)
-    flags = changes.group_by("row").agg(
+    flags = changes.group_by(key).agg(
         executed=executed.any(),
         clears=(executed & ((decision == "clear") | pl.col("after").is_null())).any(),
-        kept=(decision == "drift_kept").any(),
-        refused=(decision == "refused").any(),
+        kept=decision.is_in(KEPT).any(),
+        refused=decision.is_in(REFUSED).any(),
+        deferred=(decision == DEFERRED).any(),
     )
-    names = ["executed", "clears", "kept", "refused"]
-    known = base.select("row", "record", "external_id", "linked", "ambiguous", "ever")
-    joined = known.join(flags, on="row", how="left", maintain_order="left")
+    names = ["executed", "clears", "kept", "refused", "deferred"]
+    joined = known.join(flags, on=key, how="left", maintain_order="left")
     return joined.with_columns(pl.col(names).fill_null(value=False))
 
 
-def _buckets(marks: pl.DataFrame, gone: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
-    bucket = (
-        pl.when("ambiguous")
-        .then(pl.lit(Bucket.AMBIGUOUS.value))
-        .when(~pl.col("linked"))
-        .then(pl.lit(Bucket.UNLINKED.value))
-        .when("refused")
-        .then(pl.lit(Bucket.REFUSED.value))
-        .when("executed")
-        .then(pl.lit(Bucket.WRITTEN.value))
-        .when("kept")
-        .then(pl.lit(Bucket.DRIFT_KEPT.value))
-        .otherwise(pl.lit(Bucket.UNCHANGED.value))
+def _buckets(marks: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
+    first = (
+        ("ambiguous", Bucket.AMBIGUOUS),
+        (~pl.col("linked"), Bucket.UNLINKED),
+        ("deferred", Bucket.HELD),
+        ("refused", Bucket.REFUSED),
+        ("executed", Bucket.WRITTEN),
+        ("kept", Bucket.DRIFT_KEPT),
     )
-    buckets = [marks.select("record", bucket=bucket)]
-    return pl.concat([*buckets, _lost(gone, records).select("record", bucket=pl.lit(Bucket.GONE.value))])
+    bucket = pl.lit(Bucket.UNCHANGED.value)
+    for condition, name in reversed(first):
+        bucket = pl.when(condition).then(pl.lit(name.value)).otherwise(bucket)
+    gone = lost.select("record", bucket=pl.lit(Bucket.GONE.value))
+    return pl.concat([marks.select("record", bucket=bucket), gone])
 
 
-def _lost(gone: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
-    """Give the gone records that did not come back."""
+def _lost(gone: pl.DataFrame, records: pl.DataFrame, written: pl.DataFrame) -> pl.DataFrame:
+    """Give the gone records that did not come back: record, written."""
     if gone.is_empty():
-        return pl.DataFrame(schema=FORGET)
-    return (
-        gone.select("record").unique(maintain_order=True).filter(~pl.col("record").is_in(records["record"].implode()))
+        return pl.DataFrame(schema={**FORGET, "written": pl.Boolean()})
+    once = gone.select("record").unique(maintain_order=True)
+    return once.filter(~pl.col("record").is_in(records["record"].implode())).with_columns(
+        written=pl.col("record").is_in(written["record"].implode())
     )
 
 
@@ -340,14 +363,12 @@ def _remember(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     return together.select("record", values=pl.concat_str(pl.lit("{"), "pair", pl.lit("}")))
 
 
-def _forget(marks: pl.DataFrame, written: pl.DataFrame, gone: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
+def _forget(marks: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
     """Gone records, and unmatched ones of which nothing is left that we wrote. One with values still to be cleared is
     remembered until they are: forgotten before, a failed call would leave them for ever."""
-    settled = _UNLINKED & pl.col("ever") & ~pl.col("executed") & ~pl.col("refused")
-    lost = _lost(gone, records)
-    if lost.height:
-        lost = lost.filter(pl.col("record").is_in(written["record"].implode()))
-    return pl.concat([marks.filter(settled).select("record"), lost])
+    open_ = pl.col("executed") | pl.col("refused") | pl.col("deferred")
+    settled = _UNLINKED & pl.col("ever") & ~open_
+    return pl.concat([marks.filter(settled).select("record"), lost.filter("written").select("record")])
 
 
 def _no_record(wanted: pl.DataFrame, marks: pl.DataFrame, ambiguous: pl.DataFrame) -> int:
@@ -360,7 +381,7 @@ def _no_record(wanted: pl.DataFrame, marks: pl.DataFrame, ambiguous: pl.DataFram
     return wanted.height - away.len() - known.filter(~pl.col("external_id").is_in(away.implode())).height
 
 
-def _tallies(marks: pl.DataFrame) -> dict[str, int]:
+def _tallies(marks: pl.DataFrame) -> dict[str, Any]:
     ever, clears = pl.col("ever"), pl.col("clears")
     before = pl.col("linked") & ever
     leaving = _UNLINKED & ever & clears

@@ -3,11 +3,9 @@ the record is written all the same. Decides over one plan; calls nothing."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import polars as pl
 
-from engage_sync.core.plan import EXECUTED, Bucket, ObjectPlan
+from engage_sync.core.plan import EXECUTED, ObjectPlan
 
 
 def refuse_taken(plan: ObjectPlan, records: pl.DataFrame, field: str | None) -> ObjectPlan:
@@ -36,7 +34,4 @@ def refuse_taken(plan: ObjectPlan, records: pl.DataFrame, field: str | None) -> 
         ).drop("holder")
     if changes is plan.changes:
         return plan
-    refused = changes.filter(pl.col("decision") == "refused")["record"]
-    hit = pl.col("record").is_in(refused.implode())
-    bucket = pl.when(hit).then(pl.lit(Bucket.REFUSED.value)).otherwise("bucket")
-    return replace(plan, changes=changes, buckets=plan.buckets.with_columns(bucket=bucket))
+    return plan.with_changes(changes)

@@ -9,7 +9,7 @@ from engage_sync.errors import Mistake
 from engage_sync.state.backend import Connection
 from engage_sync.state.database import Database
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in `migrations/versions`. Known here so that Alembic is imported only when there is work."""
 VERSION_TABLE = "engage_schema"
 

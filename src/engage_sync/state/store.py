@@ -27,15 +27,16 @@ from engage_sync.state.memory import ConnectorMemory
 from engage_sync.state.migrate import migrate
 from engage_sync.state.outcomes import OutcomeRow
 from engage_sync.state.runs import Run
+from engage_sync.state.safekeeping import Safekeeping
 
 __all__ = ["OutcomeRow", "Run", "State"]
 
 
-class State:
+class State(Safekeeping):
     """An open state database."""
 
     def __init__(self, database: Database, key_file: Path) -> None:
-        self._database = database
+        super().__init__(database)
         self._key_file = key_file
 
     @classmethod
@@ -316,14 +317,6 @@ class State:
     ) -> pl.DataFrame:
         """Give what was written and tried, newest first, one row per field."""
         return outcome_rows.journal(self._database, outcome_rows.JournalFilter(run, connector, object, record, limit))
-
-    def failures(self) -> pl.DataFrame:
-        """Give the records that are still refused or failing, with the number of attempts."""
-        return outcome_rows.failures(self._database)
-
-    def settle(self, connector: str, object: str, records: Sequence[str]) -> None:
-        """Drop the failures of records that need no change any more."""
-        outcome_rows.settle(self._database, connector, object, records)
 
     # Plans, memory, notes
 

@@ -233,7 +233,8 @@ class JournalRow(SQLModel, table=True):
 
 
 class FailureRow(SQLModel, table=True):
-    """A record that is still refused or failing."""
+    """A record that is still refused or failing. `wanted` are the values of the last attempt, `described` tells one
+    description of the object's fields from another, `next_at` is before when a refused one is left alone."""
 
     __tablename__: ClassVar[str] = "engage_failure"
     object_id: int = Field(primary_key=True)
@@ -246,6 +247,66 @@ class FailureRow(SQLModel, table=True):
     attempts: int
     first_at: str
     last_at: str
+    wanted: str | None = Field(sa_type=Text)
+    described: str | None = Field(sa_type=Text)
+    next_at: str | None = Field(sa_type=Text)
+
+
+class DriftRow(SQLModel, table=True):
+    """A managed field that somebody else set: the value, when it was first seen, and who set it when, as far as the CRM
+    tells."""
+
+    __tablename__: ClassVar[str] = "engage_drift"
+    __table_args__ = (KEYED,)
+    object_id: int = Field(primary_key=True)
+    record: str = Field(primary_key=True)
+    field: str = Field(primary_key=True)
+    value: str | None = Field(sa_type=Text)
+    run: int
+    seen_at: str
+    author: str | None = Field(sa_type=Text)
+    changed_at: str | None
+    human: bool | None
+
+
+class UndoneRow(SQLModel, table=True):
+    """A value of run `undone` that run `run` took back: it is not written again while it is what is wanted. `restored`
+    is what stands there instead, `ours` whether we had written that."""
+
+    __tablename__: ClassVar[str] = "engage_undone"
+    __table_args__ = (KEYED,)
+    object_id: int = Field(primary_key=True)
+    record: str = Field(primary_key=True)
+    field: str = Field(primary_key=True)
+    value: str | None = Field(sa_type=Text)
+    restored: str | None = Field(sa_type=Text)
+    ours: bool
+    undone: int
+    run: int
+
+
+class PastLinkRow(SQLModel, table=True):
+    """A link that ended: from run `since_run` until before run `until_run`."""
+
+    __tablename__: ClassVar[str] = "engage_past_link"
+    __table_args__ = (Index("ix_engage_past_link_entity", "external_id"), KEYED)
+    object_id: int = Field(primary_key=True)
+    record: str = Field(primary_key=True)
+    external_id: str = Field(primary_key=True)
+    since_run: int = Field(primary_key=True)
+    until_run: int
+    level: str
+
+
+class IntentRow(SQLModel, table=True):
+    """What a run is about to write to a record, kept before it is sent."""
+
+    __tablename__: ClassVar[str] = "engage_intent"
+    __table_args__ = (KEYED,)
+    object_id: int = Field(primary_key=True)
+    record: str = Field(primary_key=True)
+    run: int
+    properties: str = Field(sa_type=Document)
 
 
 class PlanRow(SQLModel, table=True):
