@@ -6,6 +6,7 @@
     ├── Locked         4  another run holds the lock
     ├── Unreachable    5  the CRM (or a store) stayed unreachable or over quota after retries; progress kept
     │   └── Transient  5  the same, seen once: worth another try, after `retry_after` seconds where the CRM told
+    │       └── Suspended 5  nothing more may be asked of the CRM for a long while: a daily limit, our share, a move
     ├── LoginFailed    6  the CRM refused the credentials
     └── Misbehaved     7  an answer that was not understood
 
@@ -87,6 +88,17 @@ class Transient(Unreachable):
         self.retry_after = retry_after
         self.suspend = suspend
         super().__init__(what)
+
+
+class Suspended(Transient):
+    """No call is worth sending for a long while; what was not sent waits. `why` is a few words for a status line.
+
+    `retry_after` is what the CRM told, in seconds; None: until its daily quota resets.
+    """
+
+    def __init__(self, what: str, *, why: str, retry_after: float | None = None) -> None:
+        self.why = why
+        super().__init__(what, retry_after, suspend=True)
 
 
 class LoginFailed(EngageError):

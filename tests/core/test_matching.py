@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,6 +61,7 @@ def stopped(matches: Matches) -> dict[str, list[str]]:
     return {one or other: candidates for one, other, candidates in rows}
 
 
+@pytest.mark.lesson(6)
 def test_levels_answer_in_order() -> None:
     people = [person("u1", "u1@x"), person("u2", "u2@x"), person("u3", "u3@x"), person("u4", "u4@x")]
     records = [
@@ -194,6 +196,7 @@ def test_nulls_and_empty_text_match_nothing() -> None:
     assert result.ambiguous.is_empty()
 
 
+@pytest.mark.lesson(7)
 def test_companies_by_domain() -> None:
     people = [person("acme", "acme.com"), person("free", "gmail.com"), person("two", "two.com")]
     people += [person("tw1", "twin.com"), person("tw2", "twin.com"), person("web", "web.io")]

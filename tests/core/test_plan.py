@@ -115,9 +115,22 @@ TABLE = [
     pytest.param(None, "z", "y", "overwrite", "drift_written", "written", id="wanted empty, drift overwritten"),
     pytest.param(None, "z", "y", "respect", "drift_kept", "drift_kept", id="wanted empty, drift respected"),
     pytest.param(None, "z", None, "respect", "drift_kept", "drift_kept", id="wanted empty, foreign value respected"),
+    pytest.param("x", None, None, "fill_blank", "write", "written", id="blank, filled"),
+    pytest.param("x", None, "y", "fill_blank", "write", "written", id="emptied by somebody, filled again"),
+    pytest.param("x", "y", "y", "fill_blank", NOTHING, "unchanged", id="filled with our own older value: it stays"),
+    pytest.param("x", "z", "y", "fill_blank", "drift_kept", "drift_kept", id="filled by somebody: it stays"),
+    pytest.param("x", "z", None, "fill_blank", "drift_kept", "drift_kept", id="filled before we came: it stays"),
+    pytest.param("x", "x", None, "fill_blank", REMEMBERED, "unchanged", id="filled with what is wanted: ours now"),
+    pytest.param(None, "y", "y", "fill_blank", "clear", "written", id="nothing wanted, we filled it"),
+    pytest.param(None, "z", "y", "fill_blank", "drift_kept", "drift_kept", id="nothing wanted, somebody filled it"),
+    pytest.param("x", "y", "y", "human_lock", "write", "written", id="ours, with a lock for others"),
+    pytest.param("x", None, "y", "human_lock", "write", "written", id="emptied by a person: no value to lock"),
+    pytest.param("x", "z", "y", "human_lock", "drift_kept", "drift_kept", id="set by somebody: locked until known"),
+    pytest.param(None, "z", "y", "human_lock", "drift_kept", "drift_kept", id="nothing wanted, set by another: locked"),
 ]
 
 
+@pytest.mark.lesson("empty")
 @pytest.mark.parametrize(("wanted", "seen", "last", "on_drift", "decision", "bucket"), TABLE)
 def test_decision_table(
     wanted: str | None, seen: str | None, last: str | None, on_drift: str, decision: str, bucket: str
@@ -145,6 +158,10 @@ NEVER_EMPTY = [
     pytest.param(True, None, "true", "false", "respect", ("drift_kept", "false"), id="somebody set it, respected"),
     pytest.param(True, "true", "false", None, "respect", ("write", "true"), id="not set is no drift"),
     pytest.param(True, "true", "false", "true", "respect", ("write", "true"), id="unset by somebody is empty"),
+    pytest.param(True, "true", "false", None, "fill_blank", ("write", "true"), id="not set is blank: filled"),
+    pytest.param(True, None, "true", "true", "fill_blank", ("clear", "false"), id="nothing wanted, we filled it"),
+    pytest.param(True, "false", "true", "true", "fill_blank", ("write", "false"), id="false is blank: we unset ours"),
+    pytest.param(True, "false", "true", None, "fill_blank", ("drift_kept", "false"), id="somebody set it: it stays"),
     pytest.param(False, None, "true", "true", "overwrite", ("clear", None), id="no longer matched, we set it"),
     pytest.param(False, None, "false", "false", "overwrite", None, id="no longer matched, not set: nothing to clear"),
 ]
@@ -324,6 +341,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.lesson(17)
 @pytest.mark.parametrize(("kind", "wanted", "limit", "sentence"), REFUSED)
 def test_value_that_does_not_fit_is_refused_and_the_rest_is_written(
     kind: ValueType, wanted: str, limit: FieldLimit | None, sentence: str
@@ -447,8 +465,10 @@ def slow_decision(state: str, want: str | None, see: str | None, last: str | Non
     if want == see:
         return None
     if see == last or see is None:
+        if drift == "fill_blank" and see is not None and want is not None:
+            return None
         return "clear" if want is None else "write"
-    return "drift_kept" if drift == "respect" else "drift_written"
+    return "drift_written" if drift == "overwrite" else "drift_kept"
 
 
 @given(scenarios(), st.sampled_from(list(OnDrift)), st.sampled_from(list(OnDrift)))
@@ -466,7 +486,7 @@ def test_against_loops(scenario: dict[str, Any], drift_a: OnDrift, drift_b: OnDr
             decision = slow_decision(state, want, seen[field], last, drift.value)
             if decision:
                 found[record, field] = (decision, seen[field], want)
-            elif state == "linked" and last != want:
+            elif state == "linked" and last != want == seen[field]:
                 ours.setdefault(record, {})[field] = want
         expected |= found
         kinds = {decision for decision, _, _ in found.values()}

@@ -96,6 +96,7 @@ def test_written(values: list[Any], dtype: pl.DataType, kind: ValueType, expecte
     assert written(values, dtype, kind) == expected
 
 
+@pytest.mark.lesson(16)
 def test_instants_in_a_date_field_are_the_day_of_the_zone() -> None:
     late = [datetime(2026, 1, 1, 20, tzinfo=UTC)]
     assert written(late, INSTANT, ValueType.DATE, "Asia/Tokyo") == ["2026-01-02"]

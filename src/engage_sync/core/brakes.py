@@ -1,60 +1,234 @@
-"""The brakes: reasons to hold a run before any write (architecture §6 "Brakes"). Computes no plan, stops nothing."""
+"""The brakes: reasons to hold a run before any write (architecture §6 "Brakes"). Each is a pure function of what was
+gathered; none reads a clock, computes a plan or stops anything.
+
+Shares are compared exactly, and one at its limit still goes. All shares are off below `min_records`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fractions import Fraction
+from typing import Any
+
+import polars as pl
 
 from engage_sync.core.definitions import Brakes
-from engage_sync.core.plan import ObjectPlan
+from engage_sync.core.holds import NAMED, RECORDS_KEPT, Hold, HoldKind, listed, way_out
+from engage_sync.core.plan import EXECUTED, REFUSED, ObjectPlan
+
+CLOCKS_APART = timedelta(minutes=10)
+"""The difference between this machine's clock and a CRM's above which one of them is wrong."""
+
+FieldFacts = Mapping[str, Any]
+"""What is remembered of a declared field: `type` (text or null), `readable`, `writable`."""
 
 
 def brakes(
-    plans: Sequence[ObjectPlan], *, limits: Brakes, newest_message_at: datetime | None, as_of: datetime
-) -> tuple[str, ...]:
-    """Give the reasons to hold, as sentences with their numbers; none means go. A share at its limit still goes.
+    plans: Sequence[ObjectPlan], *, limits: Brakes, newest_message_at: datetime | None, as_of: datetime, run: int
+) -> tuple[Hold, ...]:
+    """Give the reasons to hold that stand in the plans and the age of the events; none means go.
 
     Shares are per connector and object. Records that lost their match and would be cleared lose values like linked
     ones: they count in the clear share, or an emptied user base would clear everything unbraked.
     """
-    reasons = _event_age(limits.max_event_age, newest_message_at, as_of)
+    holds = _events_old(limits.max_event_age, newest_message_at, as_of, run)
     for plan in plans:
-        reasons += _share(
-            plan, "be changed", plan.changing, plan.written_before, plan.linked, "max_change_share", limits
-        )
-        reasons += _share(
-            plan,
-            "have values cleared",
-            plan.clearing,
-            plan.written_before + plan.unlinking,
-            plan.linked + plan.unlinking,
-            "max_clear_share",
-            limits,
-        )
-    return tuple(reasons)
+        holds += _change_share(plan, limits, run) + _clear_share(plan, limits, run)
+    return tuple(holds)
 
 
-def _event_age(limit: timedelta | None, newest: datetime | None, as_of: datetime) -> list[str]:
+def _events_old(limit: timedelta | None, newest: datetime | None, as_of: datetime, run: int) -> list[Hold]:
     if limit is None:
         return []
     if newest is None:
-        return ["there is no message at all, so nothing is known about anybody (brakes.max_event_age)"]
+        sentence = "there is no message at all, so nothing is known about anybody (brakes.max_event_age)"
+        return [Hold(HoldKind.EVENTS_OLD, sentence + way_out(run, "import the events"))]
     age = as_of - newest
     if age <= limit:
         return []
-    since = f"the newest message is {_hours(age)} old ({newest.isoformat()})"
-    return [f"{since}, more than the {_hours(limit)} of brakes.max_event_age"]
+    since = f"the newest message is {span_text(age)} old ({newest.isoformat()})"
+    sentence = f"{since}, more than the {span_text(limit)} of brakes.max_event_age"
+    return [Hold(HoldKind.EVENTS_OLD, sentence + way_out(run, "import the events since then"))]
 
 
-def _share(plan: ObjectPlan, what: str, part: int, whole: int, linked: int, setting: str, limits: Brakes) -> list[str]:
-    limit: float = getattr(limits, setting)
-    if linked < limits.min_records or part <= Fraction(str(limit)) * whole:
+def _change_share(plan: ObjectPlan, limits: Brakes, run: int) -> list[Hold]:
+    part, whole = plan.changing, plan.written_before
+    if plan.linked < limits.min_records or not _above(part, whole, limits.max_change_share):
         return []
-    share = f"{part} of {whole} records written before would {what} ({100 * part / whole:.1f} %)"
-    return [f"{plan.connector} {plan.object}: {share}, more than the {100 * limit:g} % of brakes.{setting}"]
+    told = f"{part} of {whole} records written before would be changed ({100 * part / whole:.1f} %)"
+    ids = _executed(plan, pl.col("linked"))
+    return [_share(plan, HoldKind.CHANGE_SHARE, told, ids, part / whole, "max_change_share", limits, run)]
 
 
-def _hours(span: timedelta) -> str:
-    hours = span.total_seconds() / 3600
-    return f"{hours / 24:.1f} days" if hours >= 48 else f"{hours:.1f} h"
+def _clear_share(plan: ObjectPlan, limits: Brakes, run: int) -> list[Hold]:
+    part, whole = plan.clearing, plan.written_before + plan.unlinking
+    if plan.linked + plan.unlinking < limits.min_records or not _above(part, whole, limits.max_clear_share):
+        return []
+    told = f"{part} of {whole} records written before would have values cleared ({100 * part / whole:.1f} %)"
+    cleared = (pl.col("decision") == "clear") | pl.col("after").is_null()
+    ids = _executed(plan, pl.col("linked") | ~pl.col("ambiguous"), cleared)
+    return [_share(plan, HoldKind.CLEAR_SHARE, told, ids, part / whole, "max_clear_share", limits, run)]
+
+
+def _share(
+    plan: ObjectPlan, kind: HoldKind, told: str, ids: list[str], share: float, setting: str, limits: Brakes, run: int
+) -> Hold:
+    limit = 100 * getattr(limits, setting)
+    sentence = f"{plan.connector} {plan.object}: {told}, more than the {limit:g} % of brakes.{setting}"
+    sentence += f": {listed(ids, len(ids), run)}{way_out(run, 'mend what made them change')}"
+    return Hold(kind, sentence, plan.connector, plan.object, tuple(ids[:RECORDS_KEPT]), len(ids), share)
+
+
+def _executed(plan: ObjectPlan, which: pl.Expr, change: pl.Expr | None = None) -> list[str]:
+    """Give the records written before that would get such a change, in the plan's order."""
+    changes = plan.changes.filter(pl.col("decision").is_in(EXECUTED))
+    if change is not None:
+        changes = changes.filter(change)
+    known = plan.known.filter(pl.col("ever") & which)
+    return known.join(changes, on="record", how="semi", maintain_order="left")["record"].to_list()
+
+
+def _above(part: int, whole: int, limit: float) -> bool:
+    return whole > 0 and part > Fraction(str(limit)) * whole
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """An event that came regularly and does not any more: its kind and name, its messages per span, the last one."""
+
+    kind: str
+    event: str
+    usual: float
+    last: datetime
+
+
+def event_silent(silences: Sequence[Silence], *, limit: timedelta, run: int) -> list[Hold]:
+    """Hold because of sources that are silent although others go on. `limit` is `max_event_age`, the span."""
+    if not silences:
+        return []
+    told = [
+        f"{one.kind} {one.event} (usually {one.usual:,.0f} in {span_text(limit)}, the last at {one.last.isoformat()})"
+        for one in silences[:NAMED]
+    ]
+    more = f" … and {len(silences) - len(told):,} more" if len(silences) > len(told) else ""
+    events = "event is" if len(silences) == 1 else "events are"
+    sentence = f"{len(silences)} {events} silent although others go on (brakes.max_event_age): {', '.join(told)}{more}"
+    names = tuple(f"{one.kind} {one.event}" for one in silences)
+    mend = "mend what sends them"
+    return [Hold(HoldKind.EVENT_SILENT, sentence + way_out(run, mend), count=len(names), subjects=names)]
+
+
+def pull_shrank(
+    connector: str, object_: str, *, gone: Sequence[str], live: int, limits: Brakes, run: int
+) -> list[Hold]:
+    """Hold where too many of the `live` records of the last push are `gone` since, without having been merged."""
+    if live < limits.min_records or not _above(len(gone), live, limits.max_gone_share):
+        return []
+    share = len(gone) / live
+    sentence = (
+        f"{connector} {object_}: {len(gone)} of the {live} records of the last push are gone ({100 * share:.1f} %),"
+        f" more than the {100 * limits.max_gone_share:g} % of brakes.max_gone_share: {listed(gone, len(gone), run)}"
+        f"{way_out(run, 'bring them back, or give the credentials sight of them')}"
+    )
+    kept = tuple(gone[:RECORDS_KEPT])
+    return [Hold(HoldKind.PULL_SHRANK, sentence, connector, object_, kept, len(gone), share)]
+
+
+def inactive_share(flipped: Sequence[str], *, active: int, since: int, limits: Brakes, run: int) -> list[Hold]:
+    """Hold where too many users that were `active` with run `since` are inactive now: the `flipped` ones."""
+    if active < limits.min_records or not _above(len(flipped), active, limits.max_inactive_share):
+        return []
+    share = len(flipped) / active
+    sentence = (
+        f"{len(flipped)} of {active} users that were active with run {since} would be inactive ({100 * share:.1f} %),"
+        f" more than the {100 * limits.max_inactive_share:g} % of brakes.max_inactive_share:"
+        f" {listed(flipped, len(flipped), run)}{way_out(run, 'look whether their events arrive')}"
+    )
+    return [Hold(HoldKind.INACTIVE_SHARE, sentence, None, None, tuple(flipped[:RECORDS_KEPT]), len(flipped), share)]
+
+
+def schema_changed(
+    plan: ObjectPlan,
+    before: Mapping[str, FieldFacts],
+    now: Mapping[str, FieldFacts],
+    written: Collection[str],
+    *,
+    run: int,
+) -> list[Hold]:
+    """Hold where a declared field is not what it was at the last push and there is something to write to the object."""
+    changes = schema_changes(before, now, written)
+    if not changes or not something_open(plan):
+        return []
+    told = "; ".join(changes[:NAMED]) + (f" … and {len(changes) - NAMED} more" if len(changes) > NAMED else "")
+    sentence = (
+        f"{plan.connector} {plan.object}: since the last push {told}"
+        f"{way_out(run, f'mend the field, or correct connectors/{plan.connector}.yaml')}"
+    )
+    kind, subjects = HoldKind.SCHEMA_CHANGED, tuple(changes)
+    return [Hold(kind, sentence, plan.connector, plan.object, count=len(changes), subjects=subjects)]
+
+
+def something_open(plan: ObjectPlan) -> bool:
+    """Tell whether any value is to be written, or would be if it were taken."""
+    return not plan.changes.filter(pl.col("decision").is_in([*EXECUTED, *REFUSED])).is_empty()
+
+
+def schema_changes(
+    before: Mapping[str, FieldFacts], now: Mapping[str, FieldFacts], written: Collection[str]
+) -> list[str]:
+    """Say which fields have gone, are hidden, have become read-only (`written` ones) or are of another type. Fields
+    that were not there before, and those declared since, say nothing."""
+    changes = []
+    for name, old in sorted(before.items()):
+        new = now.get(name)
+        if new is None:
+            changes.append(f"the field {name} is gone")
+        elif old["readable"] and not new["readable"]:
+            changes.append(f"the field {name} is hidden from the credentials")
+        elif not (old["readable"] and new["readable"]):
+            continue
+        elif old["type"] != new["type"]:
+            changes.append(f"the type of {name} changed from {old['type']} to {new['type']}")
+        elif name in written and old["writable"] and not new["writable"]:
+            changes.append(f"the field {name} is read-only")
+    return changes
+
+
+def looks_back(now: datetime, newest_run: int, newest: datetime) -> Hold:
+    """Hold a run whose clock is behind what is recorded."""
+    sentence = (
+        f"it is {now.isoformat()} by this machine's clock, before the newest recorded run ({newest_run}, as of"
+        f" {newest.isoformat()}): the clock is behind, or that run was given a later --as-of; nothing is computed or"
+        " written until the clock is past it: set it right, or give the instant with --as-of"
+    )
+    return Hold(HoldKind.CLOCK_WRONG, sentence)
+
+
+def clocks_apart(now: datetime, theirs: datetime, *, run: int) -> list[Hold]:
+    """Hold where the CRM's clock and this machine's are too far apart: instants and ages would be wrong."""
+    apart = now - theirs
+    if abs(apart) <= CLOCKS_APART:
+        return []
+    side = "ahead of" if apart > timedelta(0) else "behind"
+    sentence = (
+        f"this machine's clock ({now.isoformat()}) is {span_text(abs(apart))} {side} the CRM's ({theirs.isoformat()}),"
+        f" more than the {span_text(CLOCKS_APART)} that may lie between them{way_out(run, 'set the clock right')}"
+    )
+    return [Hold(HoldKind.CLOCK_WRONG, sentence)]
+
+
+def mirror_partial(connector: str, object_: str, *, run: int) -> Hold:
+    """Hold because not all records of an object have been seen yet."""
+    sentence = f"the mirror of {object_} is not whole yet; run `engage-sync pull {connector}` first"
+    return Hold(HoldKind.MIRROR_PARTIAL, sentence + f", or approve what is known by `engage-sync approve {run}`",
+                connector, object_)  # fmt: skip
+
+
+def span_text(span: timedelta) -> str:
+    """Say how long: in days from two days on, in hours, or in minutes below two hours."""
+    minutes = span.total_seconds() / 60
+    if minutes >= 48 * 60:
+        return f"{minutes / 1440:.1f} days"
+    return f"{minutes / 60:.1f} h" if minutes >= 120 else f"{minutes:.0f} min"

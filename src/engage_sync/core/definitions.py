@@ -63,10 +63,12 @@ class MetricKind(StrEnum):
 
 
 class OnDrift(StrEnum):
-    """What to do when a person changed a managed field in the CRM."""
+    """What to do when somebody else changed a managed field in the CRM (architecture §5, decision 0008)."""
 
     OVERWRITE = "overwrite"
     RESPECT = "respect"
+    FILL_BLANK = "fill_blank"
+    HUMAN_LOCK = "human_lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +183,8 @@ class ManagedField:
     on_drift: OnDrift = OnDrift.OVERWRITE
     options: tuple[str, ...] = ()
     parts: tuple[str, ...] = ()
+    lock: timedelta = timedelta(0)
+    """How long a person's value stays, where `on_drift` is HUMAN_LOCK."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,3 +212,5 @@ class Brakes:
     max_change_share: float = 0.3
     max_clear_share: float = 0.1
     min_records: int = 100
+    max_gone_share: float = 0.1
+    max_inactive_share: float = 0.3

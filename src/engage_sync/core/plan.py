@@ -14,7 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from engage_sync.core.definitions import ManagedField, ObjectMap, OnDrift, ValueType
+from engage_sync.core.decisions import decision, reason
+from engage_sync.core.definitions import ManagedField, ObjectMap, ValueType
 from engage_sync.core.fitting import FieldLimit, misfit
 from engage_sync.core.values import canonical
 from engage_sync.core.wanted import DEACTIVATED
@@ -232,7 +233,7 @@ def _decided(
             last=canonical(last, field.type, datetime_digits=digits),
         )
     )
-    rows = rows.with_columns(decision=_decision(field.on_drift, blank)).drop_nulls("decision")
+    rows = rows.with_columns(decision=decision(field.on_drift, blank)).drop_nulls("decision")
     refusal = pl.lit(None, dtype=pl.String())
     if limits is not None:
         refusal = misfit(pl.col("after"), field, limit, object_name)
@@ -245,7 +246,7 @@ def _decided(
         "before",
         "after",
         decision=pl.when(pl.col("refusal").is_not_null()).then(pl.lit("refused")).otherwise("decision"),
-        reason=pl.coalesce("refusal", _reason()),
+        reason=pl.coalesce("refusal", reason(field.on_drift)),
     )
 
 
@@ -255,45 +256,6 @@ def _unblanked(want: pl.Expr, seen: pl.Expr, last: pl.Expr, blank: str) -> list[
     alone = ~pl.col("linked")
     left = [pl.when(~(alone & (side == blank))).then(side).name.keep() for side in (seen, last)]
     return [pl.when("linked").then(want.fill_null(blank)).otherwise(want).name.keep(), *left]
-
-
-def _decision(on_drift: OnDrift, blank: str | None) -> pl.Expr:
-    """Give the table of architecture §5 over `after` (wanted), `seen`, `last`, `linked` and `void` (nothing is wanted).
-
-    "same" is to be remembered, null is nothing at all. Never written counts as last written = empty, and so does a
-    `blank` value that is seen.
-    """
-    after, seen, last = pl.col("after"), pl.col("seen"), pl.col("last")
-    drift = "drift_kept" if on_drift is OnDrift.RESPECT else "drift_written"
-    return (
-        pl.when(~pl.col("linked"))
-        .then(pl.when(seen == last).then(pl.lit("clear")))
-        .when(after.eq_missing(seen))
-        .then(pl.when(last.ne_missing(after)).then(pl.lit("same")))
-        .when(seen.is_not_null() & seen.ne_missing(pl.lit(blank)) & seen.ne_missing(last))
-        .then(pl.lit(drift))
-        .when("void")
-        .then(pl.lit("clear"))
-        .otherwise(pl.lit("write"))
-    )
-
-
-def _reason() -> pl.Expr:
-    return (
-        pl.when(~pl.col("linked"))
-        .then(pl.lit("the record is no longer matched and still holds what we wrote"))
-        .when(pl.col("decision") == "drift_written")
-        .then(pl.lit("somebody else set this value; on_drift overwrites it"))
-        .when(pl.col("decision") == "drift_kept")
-        .then(pl.lit("somebody else set this value; on_drift respects it"))
-        .when(pl.col("decision") == "clear")
-        .then(pl.lit("no longer wanted"))
-        .when(pl.col("last").is_null())
-        .then(pl.lit("new value"))
-        .when(pl.col("seen").is_null())
-        .then(pl.lit("somebody emptied it"))
-        .otherwise(pl.lit("the value changed"))
-    )
 
 
 def _changes(rows: pl.DataFrame, object_map: ObjectMap) -> pl.DataFrame:
@@ -366,7 +328,7 @@ def _remember(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 def _forget(marks: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
     """Gone records, and unmatched ones of which nothing is left that we wrote. One with values still to be cleared is
     remembered until they are: forgotten before, a failed call would leave them for ever."""
-    open_ = pl.col("executed") | pl.col("refused") | pl.col("deferred")
+    open_ = pl.col("executed") | pl.col("refused") | pl.col("deferred") | pl.col("kept")
     settled = _UNLINKED & pl.col("ever") & ~open_
     return pl.concat([marks.filter(settled).select("record"), lost.filter("written").select("record")])
 
