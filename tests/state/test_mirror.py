@@ -96,6 +96,7 @@ def test_vanished_and_returned(state: State, run: int) -> None:
     assert lost(state) == {}
 
 
+@pytest.mark.lesson(9)
 def test_chains_of_merges_are_followed_over_records_never_seen(state: State, run: int) -> None:
     save(state, run, {"1": {}, "4": {}, "5": {}})
     save(state, run, {}, merged={"1": "2"}, cursor="d")

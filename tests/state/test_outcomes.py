@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
@@ -127,6 +129,62 @@ def test_a_hundred_at_once_of_every_kind(state: State, run: int) -> None:
     assert last(state, "a") == {str(n): (f"new {n}",) for n in range(0, 100, 4)}
     assert state.failures().height == 50
     assert lost(state) == {str(n): None for n in range(3, 100, 4)}
+
+
+def failing(state: State) -> dict[str, tuple[object, ...]]:
+    """Give attempts, minutes from the last attempt to the next and what was wanted, by record."""
+    names = ("record", "attempts", "last_at", "next_at", "wanted")
+    return {
+        record: (attempts, None if later is None else (later - at) / timedelta(minutes=1), json.loads(wanted))
+        for record, attempts, at, later, wanted in state.failures().select(names).iter_rows()
+    }
+
+
+def test_pauses_after_refusals_grow_and_failures_have_none(state: State, run: int) -> None:
+    """15 min, 1 h, 4 h, 24 h; what no answer came for is tried by the next run, and a refusal after it is a first."""
+    wanted = {"a": "n", "b": None}
+    seen = []
+    for number in range(5):
+        at = AT + timedelta(days=number)
+        record(
+            state, run + number, outcome("1", "refused", {}, wanted, at=at), outcome("2", "failed", {}, wanted, at=at)
+        )
+        seen.append(failing(state)["1"])
+        assert failing(state)["2"] == (number + 1, None, wanted)
+    assert seen == [(n + 1, minutes, wanted) for n, minutes in enumerate((15, 60, 240, 1_440, 1_440))]
+    record(state, run + 9, outcome("2", "refused", {}, {"a": "m"}, at=AT))
+    assert failing(state)["2"] == (6, 15, {"a": "m"})
+
+
+def test_two_attempts_of_one_run_are_one(state: State, run: int) -> None:
+    """An id is freed and given by two calls at one record."""
+    for number, minutes in enumerate((15, 60)):
+        record(state, run + number, outcome("1", "refused", {}, {"id": None}))
+        record(state, run + number, outcome("1", "refused", {}, {"id": "new", "a": "x"}))
+        assert failing(state) == {"1": (number + 1, minutes, {"id": "new", "a": "x"})}
+
+
+def test_what_waits_is_told_field_by_field(state: State, run: int) -> None:
+    told = {"a": "ä 'q' \\ \u2028", "b": None, "c": ""}
+    record(state, run, replace(outcome("1", "refused", {}, told), described="d1"))
+    record(
+        state, run, replace(outcome("2", "refused", {}, {"a": "x"}), sent=False), outcome("3", "failed", {}, {"a": "x"})
+    )
+    record(state, run, replace(outcome("4", "refused", {}, {"a": "x"}), message=None))
+    waiting = state.waiting("crm", "contacts", AT + timedelta(minutes=14))
+    assert sorted(waiting.rows(), key=str) == [
+        *(("1", name, value, "the CRM's words", "d1") for name, value in told.items()),
+        ("4", "a", "x", "CODE", None),
+    ]
+    assert state.waiting("crm", "contacts", AT + timedelta(minutes=15)).is_empty()
+    assert state.waiting("crm", "companies", AT).is_empty()
+    assert failing(state)["2"][1] is None
+
+
+def test_a_failure_names_whom_the_record_is_linked_to(state: State, run: int) -> None:
+    state.replace_links("crm", "contacts", links_frame(("1", "u", "email")), run)
+    record(state, run, outcome("1", "refused", {}, {"a": "n"}), outcome("2", "refused", {}, {"a": "n"}))
+    assert dict(state.failures().select("record", "external_id").rows()) == {"1": "u", "2": None}
 
 
 PUSHER = """

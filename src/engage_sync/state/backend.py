@@ -35,6 +35,9 @@ class Cursor(Protocol):
     def fetchall(self) -> list[Row]:
         """Give the rows of the last statement."""
 
+    def close(self) -> None:
+        """Let go of the last statement."""
+
 
 class Connection(Protocol):
     """The part of a DB-API connection that is used here."""
@@ -60,8 +63,6 @@ class Backend(ABC):
     """Names the database in sentences, without any secret."""
     mark: str
     """How a parameter is written in SQL."""
-    keeps_arrow: bool
-    """Whether Arrow connections are kept for the next use."""
     as_document: str
     """Suffix that makes text a document."""
 
@@ -110,11 +111,11 @@ class Backend(ABC):
         return nullcontext()
 
     def for_arrow(self) -> AbstractContextManager[None]:
-        """Guard the use of Arrow connections. Idle row connections are closed before it is entered."""
+        """Guard the use of Arrow connections."""
         return nullcontext()
 
     def on_switch(self, close_idle: Callable[[], None]) -> None:  # noqa: B027 - one database needs it
-        """Have `close_idle` called before Arrow connections open, where row connections may not stay open beside."""
+        """Have `close_idle` called between rows and Arrow, where their connections may not be open at the same time."""
 
     def forget_switch(self, close_idle: Callable[[], None]) -> None:  # noqa: B027 - one database needs it
         """Undo `on_switch`."""

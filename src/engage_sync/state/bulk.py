@@ -25,6 +25,7 @@ class Arrow:
     def __init__(self, backend: Backend) -> None:
         """Open a connection and begin."""
         self.backend = backend
+        self._staged: set[str] = set()
         self._database = backend.arrow()
         try:
             self._connection = adbc.AdbcConnection(self._database)
@@ -40,9 +41,12 @@ class Arrow:
         self._connection.commit()
 
     def drop_staged(self) -> None:
-        """Drop every staged frame, for the next user of this connection (PostgreSQL)."""
-        self.run("DISCARD TEMP")
-        self._connection.commit()
+        """Drop every staged frame, for the next user of this connection."""
+        if self._staged:
+            for name in self._staged:
+                self.run(f"DROP TABLE IF EXISTS {name}")
+            self._connection.commit()
+            self._staged.clear()
 
     def alive(self) -> bool:
         """Ask whether the other side still answers."""
@@ -58,7 +62,7 @@ class Arrow:
         self._database.close()
 
     def stage(self, name: str, frame: pl.DataFrame) -> None:
-        """Put a frame into the temporary table `name`, which ends with the connection."""
+        """Put a frame into the temporary table `name`, which ends with the transaction."""
         with adbc.AdbcStatement(self._connection) as statement:
             statement.set_options(
                 **{
@@ -69,6 +73,7 @@ class Arrow:
             )
             statement.bind_stream(frame.rechunk())
             statement.execute_update()
+        self._staged.add(name)
         self._look_at(name)
 
     def grown(self, table: str, rows: int) -> None:

@@ -79,6 +79,8 @@ class Database:
         self.backend = backend
         self._connections: Spare[Connection] = Spare()
         self._arrows: Spare[Arrow] = Spare()
+        self.numbers: dict[tuple[str, str], int] = {}
+        """Numbers that never change once given: `objects` asks for them before every frame."""
         backend.on_switch(self._close_spare)
 
     @contextmanager
@@ -101,12 +103,11 @@ class Database:
             try:
                 yield arrow
                 arrow.commit()
-                if self.backend.keeps_arrow:
-                    arrow.drop_staged()
+                arrow.drop_staged()
             except BaseException:
                 arrow.close()
                 raise
-            if not (self.backend.keeps_arrow and self._arrows.give(arrow)):
+            if not self._arrows.give(arrow):
                 arrow.close()
 
     @contextmanager
@@ -129,12 +130,14 @@ class Database:
     def _transaction(self, *, write: bool, durable: bool) -> Iterator[Transaction]:
         with self.sentences(), self.backend.for_rows():
             connection = self._take()
+            cursor = connection.cursor()
             try:
-                cursor = connection.cursor()
                 self.backend.begin(cursor, write=write, durable=durable)
                 yield Transaction(cursor, self.backend.mark)
                 connection.commit()
             except BaseException:
+                # The cursor first: while an error remembers it, SQLite keeps the file of a closed connection open.
+                cursor.close()
                 connection.close()
                 raise
             if not self._connections.give(connection):

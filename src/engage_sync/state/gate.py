@@ -3,7 +3,8 @@
 Python's `sqlite3` and the ADBC driver each bring a copy. POSIX file locks belong to a process, not to a library, so
 closing a file in one copy silently drops the locks of the other, after which another process may delete the
 write-ahead log under it (SQLite, "How To Corrupt An SQLite Database File", §2.2.1). So a process uses one copy at a
-time: threads of one side share the gate, the other side waits until they are out and then closes what is idle.
+time: threads of one side share the gate, the other side waits until they are out and then closes what is idle. Between
+two uses of one side its connections stay open.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class Gate:
         self._close_idle: list[Callable[[], None]] = []
 
     def on_switch(self, close_idle: Callable[[], None]) -> None:
-        """Call `close_idle` before the Arrow side enters."""
+        """Call `close_idle` whenever the other side than the last one enters."""
         with self._changed:
             self._close_idle.append(close_idle)
 
@@ -46,7 +47,7 @@ class Gate:
         """Be inside on one side. A thread must not enter twice with different sides."""
         with self._changed:
             self._changed.wait_for(lambda: self._inside == 0 or self._side is side)
-            if side is Side.ARROW and self._inside == 0:
+            if side is not self._side:
                 for close_idle in self._close_idle:
                     close_idle()
             self._side = side

@@ -85,6 +85,17 @@ def save_page(database: Database, connector: str, object_name: str, page: Mirror
         )
 
 
+def mend(database: Database, connector: str, object_name: str, found: MirrorPage, run: int) -> None:
+    """Put right what a reconciliation found, all of it or nothing: `found.records` replace what is there, whatever
+    their stamps. Neither the cursor nor the number of the newest load moves; `cursor`, `fields`, `done` do not count.
+    """
+    rows = _rows(found.records)
+    with database.writing(durable=True) as transaction:
+        at = objects.standing(transaction, connector, object_name)
+        _keep_records(transaction, database, replace(at, loading=True), rows, run)
+        _lose_records(transaction, at, found, run)
+
+
 def _rows(records: pl.DataFrame) -> list[tuple[str, str, str]]:
     """Give the rows of a page, values cleaned of what no database text holds. Of a repeated record the last counts."""
     if records.is_empty():
@@ -98,10 +109,11 @@ def _rows(records: pl.DataFrame) -> list[tuple[str, str, str]]:
 
 def holdable(document: str) -> str:
     """Rewrite a JSON object: U+0000 is dropped, half a surrogate pair becomes U+FFFD; proper pairs stay."""
-    return json.dumps({_clean(name): _clean(value) for name, value in json.loads(document).items()}, ensure_ascii=False)
+    return json.dumps({clean(name): clean(value) for name, value in json.loads(document).items()}, ensure_ascii=False)
 
 
-def _clean(value: str | None) -> str | None:
+def clean(value: str | None) -> str | None:
+    """Give a text as a database can hold it; see `holdable`."""
     if not isinstance(value, str):
         return value
     return value.replace("\0", "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -27,11 +27,15 @@ def fields_key(fields: Sequence[str]) -> str:
 
 def find(database: Database, connector: str, object_name: str) -> int | None:
     """Give the number of an object, None when nothing was ever kept for it."""
+    if (connector, object_name) in database.numbers:
+        return database.numbers[connector, object_name]
     with database.reading() as transaction:
         row = transaction.first(
             "SELECT id FROM engage_object WHERE connector = ? AND object = ?", connector, object_name
         )
-    return None if row is None else int(row[0] or 0)
+    if row is None:
+        return None
+    return database.numbers.setdefault((connector, object_name), int(row[0] or 0))
 
 
 def loaded(database: Database, connector: str, object_name: str) -> bool:

@@ -5,19 +5,19 @@ One transaction per call: the journal never says written where the last-written 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import polars as pl
 from pydantic_core import to_json
 
-from engage_sync.state import instants, mirror, objects
+from engage_sync.state import failures, instants, links, mirror, objects
 from engage_sync.state.bulk import Schema, literal
 from engage_sync.state.database import Database, Transaction
+from engage_sync.state.outcome import FAILED, GONE, REFUSED, WRITTEN, OutcomeRow, Values
 
-Values = Mapping[str, str | None]
-WRITTEN, REFUSED, FAILED, GONE = "written", "refused", "failed", "gone"
+__all__ = ["JournalFilter", "OutcomeRow", "journal", "record_outcomes"]
+
 _JOURNAL: Schema = {
     "id": pl.Int64,
     "run": pl.Int64,
@@ -34,39 +34,6 @@ _JOURNAL: Schema = {
     "moved_to": pl.String,
     "at": pl.String,
 }
-_FAILURES: Schema = {
-    "connector": pl.String,
-    "object": pl.String,
-    "record": pl.String,
-    "status": pl.String,
-    "code": pl.String,
-    "message": pl.String,
-    "request": pl.String,
-    "run": pl.Int64,
-    "attempts": pl.Int64,
-    "first_at": pl.String,
-    "last_at": pl.String,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class OutcomeRow:
-    """How the change of one record ended. `status`: written, refused, failed or gone.
-
-    `before` and `after` hold the fields of the change; `moved_to` is the record the change really reached; `updated_at`
-    the CRM's stamp of the change, as a pulled record has it.
-    """
-
-    record: str
-    status: str
-    code: str | None
-    message: str | None
-    request: str | None
-    before: Values
-    after: Values
-    at: datetime
-    moved_to: str | None = None
-    updated_at: str | None = None
 
 
 def record_outcomes(
@@ -82,11 +49,12 @@ def record_outcomes(
         object_id = objects.standing(transaction, connector, object_name).id
         _journalize(transaction, run, object_id, outcomes)
         _note_written(database, transaction, run, object_id, by_status.get(WRITTEN, ()))
+        _take_back(database, transaction, object_id, [one for one in by_status.get(FAILED, ()) if one.last is not None])
         for outcome in by_status.get(GONE, ()):
             _lose(transaction, run, object_id, outcome)
-        _note_failures(transaction, run, object_id, [*by_status.get(REFUSED, ()), *by_status.get(FAILED, ())])
+        failures.note(transaction, run, object_id, [*by_status.get(REFUSED, ()), *by_status.get(FAILED, ())])
         settled = [*by_status.get(WRITTEN, ()), *by_status.get(GONE, ())]
-        _settle(transaction, object_id, [outcome.record for outcome in settled])
+        failures.settle(transaction, object_id, [outcome.record for outcome in settled])
 
 
 def _journalize(transaction: Transaction, run: int, object_id: int, outcomes: Sequence[OutcomeRow]) -> None:
@@ -153,53 +121,37 @@ def _note_written(
     )
 
 
+def _take_back(database: Database, transaction: Transaction, object_id: int, outcomes: Sequence[OutcomeRow]) -> None:
+    """Put back what an acknowledged write that did not take effect had made of our last-written values and the mirror:
+    the value is wanted and not there, as before. A record of which nothing else was ever written is forgotten."""
+    if not outcomes:
+        return
+    backend = database.backend
+    document = f"?{backend.as_document}"
+    here = "WHERE object_id = ? AND record = ?"
+    transaction.many(
+        f"UPDATE engage_written SET properties = {backend.merged('properties', document)} {here}",
+        [(_document(outcome.last or {}), object_id, outcome.record) for outcome in outcomes],
+    )
+    transaction.many(
+        f"DELETE FROM engage_written {here} AND CAST(properties AS TEXT) = '{{}}'",
+        [(object_id, outcome.record) for outcome in outcomes],
+    )
+    transaction.many(
+        f"UPDATE engage_record SET properties = {backend.merged('properties', document)},"
+        f" updated_at = coalesce(?, updated_at) {here}",
+        [(_document(outcome.before), outcome.updated_at, object_id, outcome.record) for outcome in outcomes],
+    )
+
+
 def _lose(transaction: Transaction, run: int, object_id: int, outcome: OutcomeRow) -> None:
     """Let go of a record that is gone, or that lives on in another one."""
     if outcome.moved_to is None:
         mirror.vanish(transaction, object_id, outcome.record, run)
     else:
         mirror.merge(transaction, object_id, outcome.record, outcome.moved_to, run)
-    for table in ("engage_written", "engage_link"):
-        transaction.run(f"DELETE FROM {table} WHERE object_id = ? AND record = ?", object_id, outcome.record)
-
-
-def _note_failures(transaction: Transaction, run: int, object_id: int, outcomes: Sequence[OutcomeRow]) -> None:
-    if not outcomes:
-        return
-    transaction.many(
-        "INSERT INTO engage_failure"
-        " (object_id, record, status, code, message, request, run, attempts, first_at, last_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?) ON CONFLICT (object_id, record) DO UPDATE SET"
-        " status = excluded.status, code = excluded.code, message = excluded.message, request = excluded.request,"
-        " run = excluded.run, attempts = engage_failure.attempts + 1, last_at = excluded.last_at",
-        [
-            (
-                object_id,
-                outcome.record,
-                str(outcome.status),
-                outcome.code,
-                outcome.message,
-                outcome.request,
-                run,
-                instants.to_text(outcome.at),
-                instants.to_text(outcome.at),
-            )
-            for outcome in outcomes
-        ],
-    )
-
-
-def _settle(transaction: Transaction, object_id: int, records: Sequence[str]) -> None:
-    if records and transaction.first("SELECT 1 FROM engage_failure WHERE object_id = ? LIMIT 1", object_id):
-        transaction.many(
-            "DELETE FROM engage_failure WHERE object_id = ? AND record = ?", [(object_id, record) for record in records]
-        )
-
-
-def settle(database: Database, connector: str, object_name: str, records: Sequence[str]) -> None:
-    """Drop the failures of records that need no change any more."""
-    with database.writing() as transaction:
-        _settle(transaction, objects.standing(transaction, connector, object_name).id, records)
+    links.end(transaction, object_id, outcome.record, run)
+    transaction.run("DELETE FROM engage_written WHERE object_id = ? AND record = ?", object_id, outcome.record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,16 +194,3 @@ def journal(database: Database, wanted: JournalFilter) -> pl.DataFrame:
         )
     frame = frame.with_columns(instants.column_from_text("at")).sort("id", descending=True, maintain_order=True)
     return frame if wanted.limit is None else frame.head(wanted.limit)
-
-
-def failures(database: Database) -> pl.DataFrame:
-    """Give the records that are still refused or failing, the newest first."""
-    with database.arrow() as arrow:
-        frame = arrow.read(
-            "SELECT o.connector, o.object, f.record, f.status, f.code, f.message, f.request, f.run, f.attempts,"
-            " f.first_at, f.last_at FROM engage_failure f JOIN engage_object o ON o.id = f.object_id",
-            _FAILURES,
-        )
-    return frame.with_columns(instants.column_from_text("first_at"), instants.column_from_text("last_at")).sort(
-        "last_at", "connector", "object", "record", descending=[True, False, False, False]
-    )

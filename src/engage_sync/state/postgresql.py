@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -36,7 +37,6 @@ class PostgreSQL(Backend):
 
     dialect = "postgresql"
     mark = "%s"
-    keeps_arrow = True
     as_document = "::jsonb"
 
     def __init__(self, uri: str) -> None:
@@ -46,10 +46,14 @@ class PostgreSQL(Backend):
         except psycopg.ProgrammingError:
             # The driver's words quote the URL, password and all.
             raise Mistake("`database` is no PostgreSQL URL; special characters in it must be percent-encoded") from None
+        self._lock: psycopg.Connection[tuple[object, ...]] | None = None
+        self._owner = ""
+        self._guard = threading.Lock()
         self.place = f"PostgreSQL database {known.get('dbname') or 'postgres'} at {known.get('host') or 'localhost'}"
 
     def connect(self) -> Connection:
         """Open a connection."""
+        self._keep_lock()
         return cast("Connection", self._connect("engage-sync"))
 
     def _connect(self, name: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -74,6 +78,7 @@ class PostgreSQL(Backend):
 
     def arrow(self) -> AdbcDatabase:
         """Open the database through the Arrow driver."""
+        self._keep_lock()
         return adbc_driver_postgresql.connect(self.uri)
 
     def arrow_settings(self) -> Sequence[str]:
@@ -91,6 +96,15 @@ class PostgreSQL(Backend):
     @contextmanager
     def lock(self, owner: str) -> Iterator[None]:
         """Hold the advisory lock on a connection whose name says who holds it."""
+        taken, before = self._take_lock(owner), (self._lock, self._owner)
+        self._lock, self._owner = taken, owner
+        try:
+            yield
+        finally:
+            self._lock.close()
+            self._lock, self._owner = before
+
+    def _take_lock(self, owner: str) -> psycopg.Connection[tuple[object, ...]]:
         since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         connection = self._connect(f"{owner[:24]} (process {os.getpid()}) since {since}")
         try:
@@ -100,9 +114,18 @@ class PostgreSQL(Backend):
             ).fetchone()
             if taken is None or not taken[0]:
                 raise Locked(_held_by(connection))
-            yield
-        finally:
+        except BaseException:
             connection.close()
+            raise
+        return connection
+
+    def _keep_lock(self) -> None:
+        """Before a connection is opened: a server that was restarted has let go of the run lock, so take it again.
+        Raises Locked where another run was faster."""
+        with self._guard:
+            if self._lock is not None and not self.alive(cast("Connection", self._lock), IDLE_TRUSTED):
+                self._lock.close()
+                self._lock = self._take_lock(self._owner)
 
     @contextmanager
     def setting_up(self) -> Iterator[None]:
@@ -121,7 +144,8 @@ class PostgreSQL(Backend):
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", maxsplit=1)[0]
+    text = str(error).strip().split("\n", maxsplit=1)[0]
+    return f"{text}; check that the server runs and has room, then run the command again"
 
 
 def _held_by(connection: psycopg.Connection[tuple[object, ...]]) -> str:

@@ -10,8 +10,11 @@ from datetime import datetime
 
 import polars as pl
 
+from engage_sync.state import drift as drift_rows
+from engage_sync.state import failures as failure_rows
 from engage_sync.state import intents as intent_rows
-from engage_sync.state import outcomes as outcome_rows
+from engage_sync.state import links as link_rows
+from engage_sync.state import undone as undone_rows
 from engage_sync.state.database import Database
 
 
@@ -22,12 +25,40 @@ class Safekeeping:
         self._database = database
 
     def failures(self) -> pl.DataFrame:
-        """Give the records that are still refused or failing, with the number of attempts."""
-        return outcome_rows.failures(self._database)
+        """Give the records that are still refused or failing, the newest first: connector, object, record, external_id,
+        status, code, message, request, run, attempts, first_at, last_at, wanted (JSON), next_at."""
+        return failure_rows.failures(self._database)
 
     def settle(self, connector: str, object: str, records: Sequence[str]) -> None:
         """Drop the failures of records that need no change any more."""
-        outcome_rows.settle(self._database, connector, object, records)
+        failure_rows.settled(self._database, connector, object, records)
+
+    def waiting(self, connector: str, object: str, now: datetime) -> pl.DataFrame:
+        """Give the last attempts at refused records that are left alone at `now`: record, field, value, message,
+        described."""
+        return failure_rows.waiting(self._database, connector, object, now)
+
+    def drifts(self, connector: str, object: str) -> pl.DataFrame:
+        """Give what somebody else set in our fields and is known of it: record, field, value, seen_at, author,
+        changed_at, human."""
+        return drift_rows.drifts(self._database, connector, object)
+
+    def change_drifts(self, connector: str, object: str, kept: pl.DataFrame, dropped: pl.DataFrame, run: int) -> None:
+        """Keep some drifts (as `drifts` gives them) and drop others (record, field)."""
+        drift_rows.change_drifts(self._database, connector, object, kept, dropped, run)
+
+    def keep_run_drift(self, run: int, rows: pl.DataFrame) -> None:
+        """Keep the drift that a run met, as a frame of any columns."""
+        drift_rows.keep_list(self._database, run, rows)
+
+    def run_drift(self, run: int) -> pl.DataFrame | None:
+        """Give the drift that a run met as it was kept, None when it kept none."""
+        return drift_rows.listed(self._database, run)
+
+    def link_history(self, external_ids: Sequence[str]) -> pl.DataFrame:
+        """Give the links of some users or accounts, former and present, oldest first: connector, object, record,
+        external_id, level, since_run, until_run, since, until (instants; null: it stands), moved_to, gone."""
+        return link_rows.link_history(self._database, external_ids)
 
     def intend(self, connector: str, object: str, values: Mapping[str, Mapping[str, str | None]], run: int) -> None:
         """Note values (record → field → text) before they are sent to the CRM; this outlives a power cut."""
@@ -42,3 +73,28 @@ class Safekeeping:
     def intents(self, connector: str, object: str) -> pl.DataFrame:
         """Give record, field, value of what runs meant to write and had no answer for."""
         return intent_rows.intents(self._database, connector, object)
+
+    def journal_around(self, run: int) -> pl.DataFrame:
+        """Give what was ever written to the records that a run wrote to, as `undone.journal_around` says."""
+        return undone_rows.journal_around(self._database, run)
+
+    def rollbacks(self) -> dict[int, int]:
+        """Give the runs that rolled another one back, with that one, newest first."""
+        return undone_rows.rollbacks(self._database)
+
+    def save_undone(self, rows: pl.DataFrame, run: int) -> None:
+        """Keep what run `run` is about to take back: connector, object, record, field, value, restored, ours, undone
+        (the run that wrote `value`)."""
+        undone_rows.save_undone(self._database, rows, run)
+
+    def undone(self, connector: str, object: str) -> pl.DataFrame:
+        """Give the values that were taken back: record, field, value, restored, ours, undone, run."""
+        return undone_rows.undone(self._database, connector, object)
+
+    def drop_undone(self, connector: str, object: str, rows: pl.DataFrame) -> None:
+        """Forget that values (record, field) were taken back."""
+        undone_rows.drop_undone(self._database, connector, object, rows)
+
+    def release_undone(self, run: int) -> int:
+        """Let what a rollback of a run took back be written again; give the number of values."""
+        return undone_rows.release_undone(self._database, run)

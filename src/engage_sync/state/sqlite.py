@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 import adbc_driver_manager
 import adbc_driver_sqlite
 
-from engage_sync.errors import Locked, Mistake
+from engage_sync.errors import Locked, Mistake, Unreachable
 from engage_sync.state.backend import Backend, Connection, Cursor
 from engage_sync.state.gate import Side, gate_of
 
@@ -26,17 +26,18 @@ if TYPE_CHECKING:
     from adbc_driver_manager import AdbcDatabase
 
 BUSY_SECONDS = 30
+_FULL = "the disk is full: make room and run the command again"
 _WORDS = {
-    "locked": "another program keeps it locked",
-    "full": "the disk is full",
-    "no space": "the disk is full",
+    "locked": "another program keeps it locked: run the command again when that has ended",
+    "full": _FULL,
+    "no space": _FULL,
     "unable to open": "it cannot be opened: check that its folder exists and may be written",
     "permission denied": "permission denied",
     "is a directory": "it is a folder",
     "not a directory": "its folder is a file",
     "file exists": "its folder is a file",
     "readonly": "it may only be read: check the permissions of the file and its folder",
-    "disk i/o": "the disk reports an error",
+    "disk i/o": "the disk reports an error: check that it is sound and has room, then run the command again",
     "malformed": "the file is damaged: restore a backup",
 }
 
@@ -46,7 +47,6 @@ class SQLite(Backend):
 
     dialect = "sqlite"
     mark = "?"
-    keeps_arrow = False
     as_document = ""
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
@@ -55,9 +55,12 @@ class SQLite(Backend):
         self.place = str(path)
         self.busy_seconds = busy_seconds
         self.gate = gate_of(str(self.path))
+        self._file: tuple[int, int] | None = None
+        """Which file was opened first, as the operating system knows it."""
 
     def connect(self) -> Connection:
         """Open the file, creating it; the first connection ever switches it to the write-ahead log."""
+        self._same_file()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
             self.path, timeout=self.busy_seconds, isolation_level=None, check_same_thread=False
@@ -69,11 +72,23 @@ class SQLite(Backend):
         except sqlite3.Error:
             connection.close()
             raise
+        if self._file is None:
+            self._file = _identity(self.path)
         return cast("Connection", connection)
 
     def alive(self, connection: Connection, idle: float) -> bool:  # noqa: ARG002 - a file needs no question
-        """Say yes: a file does not hang up."""
+        """Say yes: a file does not hang up. It may be taken away, though."""
+        self._same_file()
         return True
+
+    def _same_file(self) -> None:
+        """Refuse to go on with a file that was deleted or replaced: what is written to the old one is lost, and a new
+        one would be created empty. Raises Unreachable."""
+        if self._file is not None and _identity(self.path) != self._file:
+            raise Unreachable(
+                f"the state database {self.place} was deleted or replaced while it was in use: put it back, or run the"
+                " command again, which begins with what is there now"
+            )
 
     def begin(self, cursor: Cursor, *, write: bool, durable: bool) -> None:
         """Begin; `durable` waits for the disk, so that the commit outlives a power cut too."""
@@ -83,6 +98,7 @@ class SQLite(Backend):
 
     def arrow(self) -> AdbcDatabase:
         """Open the file through the Arrow driver's own SQLite."""
+        self._same_file()
         return adbc_driver_sqlite.connect(str(self.path))
 
     def arrow_settings(self) -> Sequence[str]:
@@ -156,6 +172,15 @@ class SQLite(Backend):
     def forget_switch(self, close_idle: Callable[[], None]) -> None:
         """Leave the gate."""
         self.gate.forget(close_idle)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Give device and inode of a file, None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _held_by(text: bytes) -> str:

@@ -150,6 +150,10 @@ class State(Safekeeping):
         page = mirror.MirrorPage(records, vanished, merged, cursor, fields, done)
         mirror.save_page(self._database, connector, object, page, run)
 
+    def mend(self, connector: str, object: str, found: mirror.MirrorPage, run: int) -> None:
+        """Put right what a reconciliation found in one transaction, without moving the cursor."""
+        mirror.mend(self._database, connector, object, found, run)
+
     def drop_cursor(self, connector: str, object: str) -> None:
         """Make the next pull a load from the beginning."""
         mirror.drop_cursor(self._database, connector, object)

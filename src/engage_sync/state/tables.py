@@ -269,6 +269,14 @@ class DriftRow(SQLModel, table=True):
     human: bool | None
 
 
+class RunDriftRow(SQLModel, table=True):
+    """The drift that a run met, and what became of it, as compressed Arrow IPC."""
+
+    __tablename__: ClassVar[str] = "engage_run_drift"
+    run: int = Field(primary_key=True, foreign_key="engage_run.id")
+    drift: bytes = Field(sa_type=LargeBinary)
+
+
 class UndoneRow(SQLModel, table=True):
     """A value of run `undone` that run `run` took back: it is not written again while it is what is wanted. `restored`
     is what stands there instead, `ours` whether we had written that."""

@@ -33,6 +33,13 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
+        "engage_run_drift",
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("drift", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["run"], ["engage_run.id"]),
+        sa.PrimaryKeyConstraint("run"),
+    )
+    op.create_table(
         "engage_undone",
         *_place("field"),
         sa.Column("value", sa.Text(), nullable=True),
