@@ -2,8 +2,7 @@
 
 Derive `ConnectorSuite` in a pytest module (and `MergeSuite`, `SessionSuite`, `TaskSuite`, `WholeSuite` where they
 apply), name the writable fields of your stage in `fields`, and give it one fixture, `stage`; its tests then run against
-the CRM that the stage drives: a sandbox, or a test account of the real thing. It tests behaviour through the seam, and
-no wire form.
+the CRM that the stage drives: a sandbox, or a test account of the real thing. They know no wire form.
 """
 
 from __future__ import annotations
@@ -295,6 +294,14 @@ class ConnectorSuite:
         assert list(stage.connector.read(stage.kind, [ids[1], ids[2]]).vanished) == [ids[1]]
         ends = push(stage, {record: {field: value} for record in ids})
         assert [ends[record].status for record in ids] == [Status.WRITTEN, Status.GONE, Status.WRITTEN]
+
+    def test_authors_are_of_what_was_asked(self, stage: Stage) -> None:
+        """Who set a field, as far as the CRM tells; of a record that is gone nothing, and no error."""
+        (record, gone), (field, (value, _)) = create(stage, 2), first_field(stage)
+        stage.crm.edit(record, {field: value})
+        stage.crm.delete(gone)
+        told = stage.connector.authors(stage.kind, [(record, field), (gone, field)])
+        assert set(told) <= {(record, field)}
 
     def test_closing_twice_is_harmless(self, stage: Stage) -> None:
         """Also before any call."""

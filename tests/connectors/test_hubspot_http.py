@@ -9,7 +9,7 @@ import pytest
 from engage_sync.connectors.base import CallKind, Kind, Quota, Role, Turnstile
 from engage_sync.connectors.hubspot import HubSpot
 from engage_sync.connectors.hubspot_errors import CallRefused, ScopeMissing, TokenRefused
-from engage_sync.errors import LoginFailed, Misbehaved, Transient
+from engage_sync.errors import LoginFailed, Misbehaved, Suspended, Transient
 from engage_sync.sandbox.access import OAuthApp
 from tests.connectors.sandboxed import Clock, Memory, oauth, sandbox
 from tests.connectors.scripted import TOKEN, Said, always, connector, scripted
@@ -56,7 +56,7 @@ def limit(policy: str) -> dict[str, str]:
 )
 def test_worth_another_try(said: Said, pause: float | None, suspend: bool) -> None:
     error = ends(said)
-    assert type(error) is Transient
+    assert type(error) is (Suspended if suspend else Transient)
     assert (error.retry_after, error.suspend) == (pause, suspend)
 
 
@@ -166,6 +166,7 @@ def test_turnstile_hears_of_quota_and_pause() -> None:
     assert watch.passed == [(CallKind.READ,), (CallKind.READ, 429, quota, 1.0)]
 
 
+@pytest.mark.lesson(23)
 def test_oauth_token_is_renewed_before_its_end_and_rotation_is_remembered() -> None:
     clock, now = Clock(), [0.0]
     with sandbox(clock=clock, oauth=replace(OAuthApp(), rotate=True)) as running:
@@ -199,6 +200,7 @@ def test_new_refresh_token_in_the_file_replaces_the_remembered_one() -> None:
     assert [form.rsplit("=", 1)[1] for form in forms] == ["first", "rotated", "second"]
 
 
+@pytest.mark.lesson(1)
 def test_throttled_login_is_transient_like_any_other_call() -> None:
     with scripted(always(Said(429, limit("TEN_SECONDLY_ROLLING")))) as server:
         crm = connector(server, client_id="i", client_secret="s", refresh_token="r")

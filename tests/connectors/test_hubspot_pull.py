@@ -76,6 +76,7 @@ def test_nothing_changed_takes_two_calls(crm: Sandbox, clock: Clock) -> None:
     assert calls_of(crm) == 2
 
 
+@pytest.mark.lesson(12)
 def test_more_than_ten_thousand_changes_at_one_instant(crm: Sandbox, clock: Clock) -> None:
     ids = planted(crm, clock, 10_500)
     start = pull(hubspot(crm), KIND, None)
@@ -102,6 +103,7 @@ def test_stamps_need_not_follow_our_clock(crm: Sandbox, clock: Clock, apart: tim
         cursor = found.cursor
 
 
+@pytest.mark.lesson(13)
 def test_record_that_turns_up_late_is_found(crm: Sandbox, clock: Clock) -> None:
     """The search index trails: a change made before a pull becomes visible after it."""
     crm.store.lag = 300
@@ -114,6 +116,7 @@ def test_record_that_turns_up_late_is_found(crm: Sandbox, clock: Clock) -> None:
     assert pull(hubspot(crm), KIND, early.cursor).records[record]["jobtitle"] == "late"
 
 
+@pytest.mark.lesson(10)
 def test_all_archived_records_vanish_at_the_end_of_every_pull(crm: Sandbox, clock: Clock) -> None:
     ids = planted(crm, clock, 250)
     start = pull(hubspot(crm), KIND, None)
@@ -149,6 +152,7 @@ def test_paging_token_that_is_not_taken_any_more_starts_the_list_again_once(crm:
         assert len(server.asked) == 2
 
 
+@pytest.mark.lesson(24)
 def test_wide_questions_are_asked_in_the_body(crm: Sandbox, clock: Clock) -> None:
     """600 fields fit neither in an address nor in a search."""
     ids = planted(crm, clock, 130)
@@ -195,12 +199,26 @@ def test_search_that_promises_records_and_gives_none_is_told() -> None:
     assert isinstance(caught.value.__cause__, Misbehaved)
 
 
+@pytest.mark.lesson(12)
+def test_search_that_leaves_a_record_out_is_told() -> None:
+    """By its total alone: there is no error, and no page that the record could stand on (lessons 12)."""
+
+    def short(asked: object) -> Said:
+        row = {"id": "9", "properties": {}, "updatedAt": "2026-01-02T03:04:05.678Z"}
+        return Said(200, {"total": 2, "results": [row]})
+
+    cursor = Cursor('{"v":1,"phase":"search","since":1767323045678}')
+    with scripted(short) as server, pytest.raises(Transient, match="tells of 2 records but gives 1") as caught:
+        connector(server).pull(KIND, cursor)
+    assert isinstance(caught.value.__cause__, Misbehaved)
+
+
 def test_search_asks_by_keyset_and_never_from_the_epoch() -> None:
     def page(asked: Asked) -> Said:
         last = int(asked.json()["filterGroups"][0]["filters"][1]["value"])
         stamp = "2026-01-02T03:04:05.678Z"
         rows = [{"id": str(last + step), "properties": {}, "updatedAt": stamp} for step in (9, 10)]
-        return Said(200, {"total": 5 - last // 5, "results": rows})
+        return Said(200, {"total": 5 - last // 5, "results": rows, "paging": {"next": {"after": "2"}}})
 
     with scripted(page) as server:
         crm = connector(server)

@@ -61,6 +61,7 @@ def test_full_batch_is_one_call_and_values_come_back(crm: Sandbox) -> None:
     assert writes(crm) == 1
 
 
+@pytest.mark.lesson(19)
 def test_bad_value_is_found_in_few_calls_and_only_its_row_refused(crm: Sandbox) -> None:
     ids = people(crm, 100)
     changes: dict[str, dict[str, str | None]] = {record: {"engage_type": "power"} for record in ids}
@@ -93,6 +94,7 @@ def test_unknown_property_refuses_the_rows_that_name_it(crm: Sandbox) -> None:
     assert {ends[record].status for record in ids if record not in refused} == {Status.WRITTEN}
 
 
+@pytest.mark.lesson(19)
 @settings(max_examples=12, deadline=None)
 @given(bad=st.sets(st.integers(0, 29), max_size=30), lost=st.sets(st.integers(0, 29), max_size=8))
 def test_any_mixture_of_bad_and_lost_rows(bad: set[int], lost: set[int]) -> None:
@@ -134,7 +136,8 @@ def test_empty_clears(crm: Sandbox) -> None:
     assert ["jobtitle" in crm.store.values("contacts", record) for record in ids] == [False, False]
 
 
-PASSING = sorted(name for name, kind in FAULTS.items() if kind.passing and not name.startswith("hang"))
+PASSING = sorted(name for name, kind in FAULTS.items() if kind.passing and not name.startswith(("hang", "pretended")))
+"""A write that is only pretended shows when it is read back, which is not the connector's business."""
 
 
 @pytest.mark.parametrize("name", PASSING)
@@ -180,6 +183,7 @@ def test_lasting_fault_fails_every_record_and_is_told(crm: Sandbox, name: str, e
     assert {end.status for end in ends} == {Status.FAILED}
 
 
+@pytest.mark.lesson(20)
 @pytest.mark.parametrize("name", ["accepted_202", "empty_results"])
 def test_success_that_names_no_record_is_failure(crm: Sandbox, name: str) -> None:
     ids = people(crm, 3)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
 from pydantic import BaseModel
 
 from engage_sync.connectors.base import (
+    Author,
     Change,
     Connector,
     Cursor,
@@ -53,6 +54,9 @@ class Says(Connector):
     def push(self, kind: Kind, changes: Sequence[Change]) -> Iterator[Outcome]:
         yield from self.what
 
+    def authors(self, kind: Kind, fields: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Author]:
+        return self.what
+
 
 def page(**parts: Any) -> Page:
     return Page(**{"records": [SOUND], "vanished": [], "merged": {}, "cursor": Cursor("c"), "done": True, **parts})
@@ -95,6 +99,25 @@ def test_outcome_of_another_shape(given: list[Any]) -> None:
         list(Promised(Says(given)).push(KIND, [Change("1", {"f": "x"})]))
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        [("1", "f")],
+        {("1", "f"): "Ann Lee"},
+        {("2", "f"): Author()},
+        {("1", "f"): Author(7)},
+        {("1", "f"): Author(at=7)},
+        {("1", "f"): Author(human="yes")},
+    ],
+)
+def test_authors_of_another_shape(given: Any) -> None:
+    with pytest.raises(Misbehaved, match="says: authors"):
+        Promised(Says(given)).authors(KIND, [("1", "f")])
+
+
 def test_sound_answers_pass() -> None:
+    told = {("1", "f"): Author("Ann Lee", "2026-06-01T12:00:00Z", human=True)}
+    assert Promised(Says(told)).authors(KIND, [("1", "f"), ("1", "g")]) == told
     assert Promised(Says(page())).pull(KIND, None) == page()
     assert list(Promised(Says([Outcome("1", Status.WRITTEN)])).push(KIND, [Change("1", {})]))

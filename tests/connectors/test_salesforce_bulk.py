@@ -213,6 +213,7 @@ def test_hidden_field_refuses_the_rows_that_name_it(crm: SalesforceSandbox) -> N
     assert no_job_is_open(crm)
 
 
+@pytest.mark.lesson(8)
 def test_rows_held_up_by_a_duplicate_rule_pass_by_collections() -> None:
     with org(duplicate_rules=True) as crm:
         ids = people(crm, 9)
@@ -306,6 +307,7 @@ def test_results_that_do_not_come_are_asked_for_again(crm: SalesforceSandbox, na
     assert jobs(crm) == ["JobComplete"]
 
 
+@pytest.mark.lesson(4)
 def test_org_without_bulk_is_written_by_collections(crm: SalesforceSandbox) -> None:
     ids = people(crm, 9)
     crm.faults.add(fault("api_disabled", path=JOBS, times=None))
@@ -532,6 +534,7 @@ def test_refusal_to_make_a_job_is_no_crash(status: int, code: str) -> None:
     assert [asked.path.rsplit("/", 1)[1] for asked in server.asked] == ["ingest", "sobjects"]
 
 
+@pytest.mark.lesson(4)
 @pytest.mark.parametrize("message", ["InvalidBatch : The 'Id' column", "ExceededQuota : ApiBatchItems Limit exceeded."])
 def test_job_that_fails_for_its_file_or_quota_is_written_by_collections(message: str) -> None:
     ids = [full_id(f"003A000000000{number:02}") for number in range(9)]

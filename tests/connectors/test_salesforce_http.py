@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from engage_sync.connectors.base import CallKind, Kind, Quota, Role, Turnstile
 from engage_sync.connectors.salesforce import Salesforce
 from engage_sync.connectors.salesforce_errors import AccessRefused, CallRefused, TokenRefused
-from engage_sync.errors import EngageError, LoginFailed, Misbehaved, Transient, Unreachable
+from engage_sync.errors import EngageError, LoginFailed, Misbehaved, Suspended, Transient, Unreachable
 from engage_sync.sandbox.faults import Fault
 from engage_sync.sandbox.salesforce_server import SalesforceSandbox
 from engage_sync.testing import pull
@@ -78,7 +78,7 @@ def error(code: str, message: str = "no") -> list[dict[str, str]]:
 )
 def test_worth_another_try(said: Said, pause: float | None, suspend: bool) -> None:
     caught = ends(always(said))
-    assert type(caught) is Transient
+    assert type(caught) is (Suspended if suspend else Transient)
     assert (caught.retry_after, caught.suspend) == (pause, suspend)
 
 
@@ -243,6 +243,7 @@ def test_key_that_is_none_is_told_without_its_text(org: SalesforceSandbox) -> No
     assert "c2VjcmV0" not in str(caught.value)
 
 
+@pytest.mark.lesson(1)
 @pytest.mark.parametrize("fault", ["login_503", "login_429", "server_error"])
 def test_login_that_fails_for_a_moment_is_tried_again(org: SalesforceSandbox, fault: str) -> None:
     """As any other call is (lessons: token refresh met a rate limit)."""

@@ -78,6 +78,7 @@ def test_increment_does_not_read_a_quiet_past_again(org: SalesforceSandbox, cloc
     assert set(third.records) == {ids[0]}
 
 
+@pytest.mark.lesson(13)
 def test_changes_of_the_last_minutes_come_again(org: SalesforceSandbox, clock: Clock) -> None:
     """Reads lag behind commits: a record that became visible late must not be lost (lessons: late rows)."""
     ids = planted(org, clock, 3)
@@ -89,6 +90,7 @@ def test_changes_of_the_last_minutes_come_again(org: SalesforceSandbox, clock: C
     assert pull(salesforce(org), KIND, start.cursor).records[ids[1]]["Title"] == "committed late"
 
 
+@pytest.mark.lesson(14)
 def test_ties_across_page_edges_are_not_lost(org: SalesforceSandbox, clock: Clock) -> None:
     """Half of the records change in one second, the page holds a third of these."""
     ids = planted(org, clock, 1_200)
@@ -98,6 +100,7 @@ def test_ties_across_page_edges_are_not_lost(org: SalesforceSandbox, clock: Cloc
     assert {record for record, values in found.records.items() if values["Title"] == "tied"} == set(ids[::2])
 
 
+@pytest.mark.lesson(10)
 def test_deleted_merged_and_restored(org: SalesforceSandbox, clock: Clock) -> None:
     ids = planted(org, clock, 5)
     start = pull(salesforce(org), KIND, None)
@@ -125,6 +128,7 @@ def test_converted_lead_leads_to_its_contact(org: SalesforceSandbox) -> None:
     assert (dict(read.merged), [record.id for record in read.records]) == ({leads[0]: contact}, [leads[1]])
 
 
+@pytest.mark.lesson(18)
 def test_field_hidden_from_us_is_absent_and_never_empty(org: SalesforceSandbox, clock: Clock) -> None:
     """A value that looks empty because it is hidden would be written over (lessons: permissions)."""
     ids = planted(org, clock, 1)

@@ -50,6 +50,7 @@ def writes(crm: SalesforceSandbox) -> int:
     return crm.calls.count("write")
 
 
+@pytest.mark.lesson(4)
 def test_thousand_are_five_calls(crm: SalesforceSandbox, process: Process) -> None:
     ids = people(crm, 1_000)
     ends = process.push({record: {"Title": f"job {record}"} for record in ids})
@@ -98,6 +99,7 @@ def test_record_that_comes_twice_is_sent_once_and_later_values_win(crm: Salesfor
     assert len([edit for edit in crm.store.edits("Contact", one) if edit.field == "Title"]) == 1
 
 
+@pytest.mark.lesson(19)
 @pytest.mark.parametrize(
     ("bad", "code", "words"),
     [
@@ -194,6 +196,7 @@ def test_empty_answer_is_a_failure_of_all_rows(crm: SalesforceSandbox, process: 
     assert statuses(process.push(changes(ids, Title="x"))) == {Status.FAILED: 3}
 
 
+@pytest.mark.lesson(8)
 def test_duplicate_rule_of_the_org_does_not_stop_an_update() -> None:
     with org(duplicate_rules=True) as crm:
         one, other = people(crm, 2)
@@ -295,6 +298,7 @@ def test_answer_that_is_no_list_is_worth_another_try(body: object) -> None:
         scripted_push(server, {full_id("003A0000000000a"): {"Title": "x"}})
 
 
+@pytest.mark.lesson(24)
 def test_locks_are_tried_again_alone_by_the_wrapper(crm: SalesforceSandbox) -> None:
     ids = people(crm, 500)
     crm.store.lock_rows(ids[100:130], 2)

@@ -37,6 +37,7 @@ def test_complete_answer_is_read_by_position(good: list[bool]) -> None:
     assert all(one.written or one.troubles[0].message == record for one, record in zip(said, IDS, strict=True))
 
 
+@pytest.mark.lesson(21)
 @given(good=st.lists(st.booleans(), min_size=10, max_size=10), kept=st.sets(st.integers(0, 9)))
 def test_incomplete_answer_is_never_given_to_another_row(good: list[bool], kept: set[int]) -> None:
     """A row may end without an answer, but no row gets another's, and every success that has an id is found."""
@@ -52,6 +53,7 @@ def test_answer_with_ids_of_fifteen_characters_in_another_order() -> None:
     assert [one.written for one in said] == [True, True, True]
 
 
+@pytest.mark.lesson(21)
 @pytest.mark.parametrize("strange", [None, "no", 5, {}, {"success": False}, {"success": "true"}, {"errors": []}])
 def test_result_that_says_nothing_is_no_success(strange: object) -> None:
     assert [one.troubles for one in aligned(IDS[:1], [strange])] == [(NO_ANSWER,)]

@@ -213,6 +213,7 @@ def test_fault_leaves_one_task_for_each_key(crm: SalesforceSandbox, connector: S
     assert crm.faults.active() == []
 
 
+@pytest.mark.lesson(5)
 @pytest.mark.parametrize("name", PASSING)
 def test_next_process_finds_what_the_last_one_created(crm: SalesforceSandbox, name: str) -> None:
     """The same as above, but with the process that sent it gone: the caller remembers that it was tried."""

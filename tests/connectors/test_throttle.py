@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engage_sync.connectors.base import CallKind, Quota, Rate
-from engage_sync.connectors.throttle import Gate, Window, shared_gate
-from engage_sync.errors import Transient
+from engage_sync.connectors.throttle import Gate, Today, Window, shared_gate
+from engage_sync.errors import Suspended, Transient
 
 RATE = Rate("calls", calls=100, interval=10.0)
 
@@ -100,6 +100,7 @@ def test_blind_window_ignores_what_answers_tell() -> None:
     assert most_in_any(run.counted, 1.0) == 2
 
 
+@pytest.mark.lesson(2)
 def test_others_who_use_the_quota_are_left_their_room() -> None:
     """The CRM counts 7 of 10 before our first call: 3 are left, until the interval is over."""
     window = Window(Rate("calls", 10, 10.0))
@@ -144,6 +145,7 @@ def call(gate: Gate, kind: CallKind, quota: Quota | None = None) -> None:
     gate.leave(kind, status=200, quota=quota)
 
 
+@pytest.mark.lesson(2)
 def test_reads_and_writes_share_a_window_searches_have_their_own() -> None:
     now = [0.0]
     throttle = gate(now)
@@ -170,6 +172,94 @@ def test_daily_share_ends_the_run() -> None:
     assert caught.value.suspend
 
 
+def test_others_calls_count_and_the_share_is_exact() -> None:
+    """Of 100 calls others have used 28; a share of 0.29 is 29 calls, though 0.29 × 100 is a little less in binary."""
+    throttle = gate([0.0])
+    throttle.share = 0.29
+    call(throttle, CallKind.READ, Quota(daily_limit=100, daily_remaining=72))
+    assert throttle.today == Today(100, 28, 0.29)
+    assert throttle.today.left == 1
+    call(throttle, CallKind.READ)
+    with pytest.raises(Suspended):
+        throttle.enter(CallKind.READ)
+
+
+def test_a_share_of_one_stops_at_the_limit_only() -> None:
+    throttle = gate([0.0])
+    call(throttle, CallKind.READ, Quota(daily_limit=2, daily_remaining=1))
+    call(throttle, CallKind.READ)
+    with pytest.raises(Suspended, match="2 of the day's 2 calls"):
+        throttle.enter(CallKind.READ)
+
+
+def test_a_closed_day_lets_nothing_pass_until_the_next_run() -> None:
+    throttle = gate([0.0])
+    closed = Suspended("moving", why="a move", retry_after=60.0)
+    call(throttle, CallKind.WRITE, Quota(closed=closed))
+    for kind in CallKind:
+        with pytest.raises(Suspended, match="moving") as caught:
+            throttle.enter(kind)
+        assert (caught.value.why, caught.value.retry_after) == ("a move", 60.0)
+    throttle.day.begin()
+    call(throttle, CallKind.READ)
+
+
+NO = Suspended("over quota", why="daily limit")
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_one_call_asks_and_a_usual_answer_opens(status: int) -> None:
+    throttle = gate([0.0])
+    throttle.day.only_ask(NO)
+    throttle.enter(CallKind.LOGIN)
+    throttle.leave(CallKind.LOGIN, status=200)
+    throttle.enter(CallKind.READ)
+    with pytest.raises(Suspended):
+        throttle.enter(CallKind.READ)
+    throttle.leave(CallKind.READ, status=status)
+    assert not throttle.day.asking
+    call(throttle, CallKind.READ)
+
+
+@pytest.mark.parametrize("status", [None, 429, 500, 503])
+def test_one_call_asks_and_nothing_more_is_sent_without_a_usual_answer(status: int | None) -> None:
+    throttle = gate([0.0])
+    throttle.day.only_ask(NO)
+    throttle.enter(CallKind.READ)
+    throttle.leave(CallKind.READ, status=status)
+    for kind in CallKind:
+        with pytest.raises(Suspended, match="over quota"):
+            throttle.enter(kind)
+    assert throttle.day.asking
+
+
+def test_asking_goes_on_with_another_session() -> None:
+    throttle = gate([0.0])
+    throttle.day.only_ask(NO)
+    for kind, status in ((CallKind.READ, 401), (CallKind.LOGIN, 200), (CallKind.READ, 200), (CallKind.READ, 200)):
+        throttle.enter(kind)
+        throttle.leave(kind, status=status)
+
+
+def test_what_was_known_last_counts_while_answers_tell_nothing() -> None:
+    """Searches carry no numbers: after the one that asks, our share is still used up."""
+    throttle = gate([0.0])
+    throttle.share = 0.5
+    throttle.day.only_ask(NO, limit=10, used=5)
+    call(throttle, CallKind.SEARCH)
+    assert throttle.today is None
+    with pytest.raises(Suspended, match="our share is 50%"):
+        throttle.enter(CallKind.SEARCH)
+
+
+def test_limits_learned_from_answers_are_told() -> None:
+    throttle = gate([0.0])
+    call(throttle, CallKind.WRITE, Quota(limit=190, interval=5.0))
+    assert throttle.rates[CallKind.WRITE] == Rate("calls", 190, 5.0)
+    assert throttle.rates[CallKind.SEARCH] == Rate("searches", 4, 1.0, told=False)
+
+
+@pytest.mark.lesson(2)
 def test_one_gate_for_one_quota_in_a_process() -> None:
     rates = {CallKind.READ: RATE}
     assert shared_gate("test a", rates) is shared_gate("test a", rates)

@@ -17,7 +17,7 @@ from typing import ClassVar, NewType, Protocol
 from pydantic import BaseModel
 
 from engage_sync.core.definitions import ValueType
-from engage_sync.errors import EngageError
+from engage_sync.errors import EngageError, Suspended
 
 Cursor = NewType("Cursor", str)
 """Where the next page starts. Text that only the connector that made it can read; safe to store and to repeat."""
@@ -77,6 +77,14 @@ class Limits:
     """The object whose records are tasks, for `Kind(tasks, Role.TASK)`; None: this connector creates none."""
     rates: Mapping[CallKind, Rate] = field(default_factory=dict)
     """How fast calls of a kind may be sent. A kind that is not named is not held back."""
+    day_rolls: bool = False
+    """The day's quota counts the last 24 hours; else it resets at midnight in the account's time zone."""
+    call_seconds: float = 0.5
+    """Seconds that a full write call usually takes."""
+    whole_rows: float = 500.0
+    """Records a second of a push that is handed over whole, usually."""
+    whole_looks: int = 0
+    """Calls beside `whole_calls` that such a push usually takes: waiting for its end, reading what became of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +199,8 @@ class Schema:
 
     `account` names the CRM account (portal or org id); `site` is where its people work, the start of record addresses.
     An object that the credentials cannot see is absent. `advice` are sentences for an admin about what hinders no
-    write: fields that stand on no page.
+    write: fields that stand on no page. `timezone` is the account's, an IANA name, '' where the CRM does not tell.
+    `at` is the CRM's own clock at that moment (ISO 8601), '' where it does not tell.
     """
 
     account: str
@@ -199,6 +208,8 @@ class Schema:
     missing: Sequence[Lack] = ()
     site: str = ""
     advice: Sequence[str] = ()
+    timezone: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +251,19 @@ class Provisioned:
     message: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who set the value that stands in a field, as far as the CRM tells.
+
+    `name` is for people to read. `at` is ISO 8601 in UTC. `human`: a person, or (False) surely none, as an integration
+    or a workflow is.
+    """
+
+    name: str | None = None
+    at: str | None = None
+    human: bool | None = None
+
+
 class Memory(Protocol):
     """Text a connector must not forget (rotated tokens, job ids). Committed at once, encrypted at rest."""
 
@@ -261,13 +285,17 @@ class CallKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What an answer said about limits: `limit` calls per `interval` seconds with `remaining` left, and the day's."""
+    """What an answer said about limits: `limit` calls per `interval` seconds with `remaining` left, and the day's.
+
+    `closed` is why no further call is worth sending for a long while.
+    """
 
     limit: int | None = None
     remaining: int | None = None
     interval: float | None = None
     daily_limit: int | None = None
     daily_remaining: int | None = None
+    closed: Suspended | None = None
 
 
 class Turnstile:
@@ -324,6 +352,17 @@ class Connector(ABC):
     def probe(self, objects: Sequence[str]) -> Sequence[Lack]:  # noqa: ARG002  (the same)
         """Find out by calls that change nothing what a first write would be refused for, where `check` cannot tell."""
         return ()
+
+    def authors(
+        self,
+        kind: Kind,  # noqa: ARG002  (the same)
+        fields: Sequence[tuple[str, str]],  # noqa: ARG002  (the same)
+    ) -> Mapping[tuple[str, str], Author]:
+        """Tell who set some fields, each a record's id and a field's name; what is not known is left out.
+
+        For up to 100 fields in at most two calls. Raises as `read` does; the caller then goes on without.
+        """
+        return {}
 
     def close(self) -> None:
         """Release connections. May be called twice."""

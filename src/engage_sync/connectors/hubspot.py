@@ -7,13 +7,14 @@ Ties the steps of the seam to the modules that know them: `hubspot_pull`, `hubsp
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import BaseModel
 
-from engage_sync.connectors import hubspot_pull, hubspot_push, hubspot_schema
+from engage_sync.connectors import hubspot_authors, hubspot_pull, hubspot_push, hubspot_schema
 from engage_sync.connectors.base import (
+    Author,
     CallKind,
     Change,
     Connector,
@@ -132,6 +133,11 @@ class HubSpot(Connector):
     def probe(self, objects: Sequence[str]) -> Sequence[Lack]:
         """Try to update a record that cannot be there, for each object; `tasks` may be among them."""
         return hubspot_schema.probe(self._http, objects)
+
+    def authors(self, kind: Kind, fields: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Author]:
+        """Tell who set some fields, by the history that HubSpot keeps of every property."""
+        self._known(kind.object)
+        return hubspot_authors.authors(self._http, kind.object, fields)
 
     def close(self) -> None:
         """Release the connections."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from engage_sync.connectors.replies import SHORT, Reply, json_object, senseless, text
-from engage_sync.errors import EngageError, LoginFailed, Misbehaved, Transient
+from engage_sync.errors import EngageError, LoginFailed, Misbehaved, Suspended, Transient
 
 NOT_FOUND = "OBJECT_NOT_FOUND"
 ID_KEYS = ("ids", "id", "objectWriteTraceId", "fromObjectId")
@@ -18,6 +18,10 @@ ID_KEYS = ("ids", "id", "objectWriteTraceId", "fromObjectId")
 
 PAUSES = {"SECONDLY": 1.0, "TEN_SECONDLY_ROLLING": 10.0}
 """Seconds to pause by the policy that a 429 names (crm-apis §A3)."""
+
+MOVE = 3_600.0
+LONGEST_MOVE = 86_400.0
+"""Seconds to leave an account alone that HubSpot is moving: where it does not tell, and at most (crm-apis §A13)."""
 
 LONGEST = 6
 """A 429's `Retry-After` is believed up to this many times the usual pause."""
@@ -116,12 +120,14 @@ def _later(status: int, body: Mapping[str, object], words: str, wait: float | No
     if status == 423:
         return Transient(words, max(wait or 0.0, 2.0))
     if status == 477:
-        return Transient(f"{words}; HubSpot is moving this account", wait, suspend=True)
+        move = min(wait, LONGEST_MOVE) if wait is not None else MOVE
+        moving = f"{words}; HubSpot is moving this account"
+        return Suspended(moving, why="HubSpot is moving the account", retry_after=move)
     if status != 429:
         return Transient(words, wait)
     policy = (text(body.get("policyName")) or "").upper()
     if policy == "DAILY" or (not policy and "daily" in words.lower()):
-        return Transient(f"{words}; the account's calls of this day are used up", suspend=True)
+        return Suspended(f"{words}; the account's calls of this day are used up", why="daily limit")
     usual = PAUSES.get(policy, PAUSES["TEN_SECONDLY_ROLLING"])
     # On a 429 the header is not documented, and a number far beyond the policy's window would be milliseconds.
     return Transient(words, wait if wait is not None and wait <= LONGEST * usual else usual)

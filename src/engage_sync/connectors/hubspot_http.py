@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Protocol
 
@@ -21,7 +21,7 @@ from engage_sync.connectors.hubspot_auth import tokens
 from engage_sync.connectors.hubspot_errors import TokenRefused, failure, parse
 from engage_sync.connectors.hubspot_settings import HubSpotSettings
 from engage_sync.connectors.replies import SHORT, Reply, senseless, text
-from engage_sync.errors import LoginFailed, Transient
+from engage_sync.errors import LoginFailed, Suspended, Transient
 
 API = "v3"
 """The version in every CRM path but those of associations, named here only."""
@@ -149,7 +149,9 @@ class Transport:
             if 200 <= status < 300:
                 return reply
             error = failure(self._without_secrets(reply), f"{method} {path}")
-            if status == 429 and isinstance(error, Transient) and not error.suspend:
+            if isinstance(error, Suspended):
+                quota = replace(quota or Quota(), closed=error)
+            elif status == 429 and isinstance(error, Transient):
                 pause = error.retry_after
             raise error
         finally:

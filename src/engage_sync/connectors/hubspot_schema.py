@@ -12,7 +12,7 @@ from itertools import groupby
 from engage_sync.connectors.base import CallKind, Field, FieldSpec, Lack, Memory, Provisioned, Schema
 from engage_sync.connectors.hubspot_errors import CallRefused, ScopeMissing
 from engage_sync.connectors.hubspot_http import API, Transport
-from engage_sync.connectors.replies import text
+from engage_sync.connectors.replies import moment, text
 from engage_sync.core.definitions import ValueType
 from engage_sync.errors import EngageError, LoginFailed, Transient
 
@@ -63,10 +63,11 @@ def describe(http: Transport, memory: Memory, objects: Iterable[str], credential
     names = list(objects)
     fields: dict[str, Mapping[str, Field]] = {}
     missing: list[Lack] = []
+    at = ""
     for name in names:
         try:
             fields[name] = {field.name: field for field in _properties(http, name)}
-            http.get(f"/crm/{API}/objects/{name}", "limit=1&archived=false")
+            at = moment(http.get(f"/crm/{API}/objects/{name}", "limit=1&archived=false").date_ms)
         except ScopeMissing as error:
             fields.setdefault(name, {})
             missing += _lacks(error.scopes or (f"crm.objects.{name}.read",))
@@ -76,7 +77,8 @@ def describe(http: Transport, memory: Memory, objects: Iterable[str], credential
         lacking = []
     elif not known and not lacking:
         memory.put(f"hubspot.scopes.{credentials}", "asked")
-    return Schema(_account(http), fields, list(dict.fromkeys([*missing, *_lacks(lacking)])))
+    account, timezone = _account(http)
+    return Schema(account, fields, list(dict.fromkeys([*missing, *_lacks(lacking)])), timezone=timezone, at=at)
 
 
 def probe(http: Transport, objects: Iterable[str]) -> list[Lack]:
@@ -233,12 +235,13 @@ def _read_only(row: Mapping[str, object]) -> bool:
     return row.get("calculated") is True or (isinstance(about, dict) and about.get("readOnlyValue") is True)
 
 
-def _account(http: Transport) -> str:
-    """Name the portal; '' where the account API is not offered."""
+def _account(http: Transport) -> tuple[str, str]:
+    """Name the portal and its time zone, by whose midnight its days begin; '' where the account API is not offered."""
     try:
-        return text(http.get(ACCOUNT_PATH).body.get("portalId")) or ""
+        told = http.get(ACCOUNT_PATH).body
     except (CallRefused, LoginFailed, Transient):
-        return ""
+        return "", ""
+    return text(told.get("portalId")) or "", text(told.get("timeZone")) or ""
 
 
 def _lacking_scopes(http: Transport, objects: Sequence[str]) -> list[str] | None:

@@ -13,6 +13,7 @@ from typing import NoReturn, TypeVar
 from pydantic import BaseModel
 
 from engage_sync.connectors.base import (
+    Author,
     Change,
     Connector,
     Cursor,
@@ -28,7 +29,7 @@ from engage_sync.connectors.base import (
     Schema,
     Status,
 )
-from engage_sync.connectors.wrappers import Wrapper
+from engage_sync.connectors.wrapper import Wrapper
 from engage_sync.errors import EngageError, Misbehaved, Mistake
 
 Result = TypeVar("Result")
@@ -119,6 +120,18 @@ class Promised(Wrapper):
         if not isinstance(found, Sequence) or not all(isinstance(one, Lack) for one in found):
             self._broken("probe", "gave something else than Lacks")
         return found
+
+    def authors(self, kind: Kind, fields: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Author]:
+        """Tell who set some fields; each is one that was asked about."""
+        told = self._step("authors", lambda: self.inner.authors(kind, fields))
+        if not isinstance(told, Mapping) or not all(isinstance(one, Author) for one in told.values()):
+            self._broken("authors", "gave something else than Authors by record and field")
+        if strange := sorted(map(str, told.keys() - set(fields))):
+            self._broken("authors", f"told of {strange[0]}, which nobody asked about")
+        for author in told.values():
+            if not {type(author.name), type(author.at)} <= _TEXT_OR_NONE or not isinstance(author.human, bool | None):
+                self._broken("authors", "gave an Author whose name or instant is no text, or whose human is no truth")
+        return told
 
     def close(self) -> None:
         """Release connections."""

@@ -78,6 +78,11 @@ def json_object(data: bytes) -> dict[str, object] | None:
     return body if isinstance(body, dict) else None
 
 
+def moment(epoch_ms: int) -> str:
+    """Give an instant as ISO 8601 text in UTC, to the second."""
+    return datetime.fromtimestamp(epoch_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def fingerprint(secret: str) -> str:
     """Give a short name for a secret that does not tell it."""
     return sha256(secret.encode()).hexdigest()[:16]

@@ -8,12 +8,13 @@ nothing and logs nothing: the wrappers do. It waits only for jobs that Salesforc
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import BaseModel
 
 from engage_sync.connectors import (
+    salesforce_authors,
     salesforce_bulk,
     salesforce_provision,
     salesforce_pull,
@@ -22,6 +23,7 @@ from engage_sync.connectors import (
     salesforce_tasks,
 )
 from engage_sync.connectors.base import (
+    Author,
     Change,
     Connector,
     Cursor,
@@ -56,6 +58,9 @@ class Salesforce(Connector):
         in_flight=1,  # collections one after the other: calls at once would lock each other's parents
         whole_above=2_000,
         whole_calls=3,
+        whole_looks=9,  # six looks with growing pauses, three lists of results
+        day_rolls=True,
+        call_seconds=2.0,  # 200 rows, with the org's own triggers
         objects={"Contact": Role.CONTACT, "Account": Role.ACCOUNT, "Lead": Role.CONTACT},
         locked_with={"Contact": "AccountId"},
         record_urls={name: f"{{site}}/lightning/r/{name}/{{record}}/view" for name in ("Contact", "Account", "Lead")},
@@ -124,6 +129,11 @@ class Salesforce(Connector):
     def probe(self, objects: Sequence[str]) -> Sequence[Lack]:
         """Describe tasks, when asked about them: nothing else is lacking that `check` does not see."""
         return salesforce_schema.task_lacks(self._http) if self.limits.tasks in objects else ()
+
+    def authors(self, kind: Kind, fields: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Author]:
+        """Tell who set some fields, by field history where the org keeps it, else who changed the record last."""
+        self._known(kind.object)
+        return salesforce_authors.authors(self._http, kind.object, fields)
 
     def close(self) -> None:
         """Release the connections."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from engage_sync.connectors.replies import SHORT, Reply, json_of, text
-from engage_sync.errors import EngageError, LoginFailed, Misbehaved, Transient
+from engage_sync.errors import EngageError, LoginFailed, Misbehaved, Suspended, Transient
 
 CONCURRENT_PAUSE = 10.0
 """Seconds to wait when too many long calls run at once; Salesforce looks at the last 20 (crm-apis §B9)."""
@@ -135,7 +135,7 @@ def troubles(body: object) -> Iterator[Trouble]:
 def _over_limit(words: str, message: str, reply: Reply) -> Transient:
     if "concurrent" in message.lower():
         return Transient(words, reply.retry_after() or CONCURRENT_PAUSE)
-    return Transient(f"{words}; the org's calls of the last 24 hours are used up", suspend=True)
+    return Suspended(f"{words}; the org's calls of the last 24 hours are used up", why="daily limit")
 
 
 def _words(reply: Reply, found: tuple[Trouble, ...], asked: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from engage_sync.connectors.base import CallKind, Quota, Turnstile
@@ -17,7 +17,7 @@ from engage_sync.connectors.replies import SHORT, Reply, json_object, json_of, s
 from engage_sync.connectors.salesforce_auth import Session, sessions
 from engage_sync.connectors.salesforce_errors import CallRefused, TokenRefused, failure, login_failure
 from engage_sync.connectors.salesforce_settings import SalesforceSettings
-from engage_sync.errors import EngageError, LoginFailed, Transient
+from engage_sync.errors import EngageError, LoginFailed, Suspended, Transient
 
 if TYPE_CHECKING:
     from requests import Response
@@ -142,6 +142,10 @@ class Transport:
             body = {}
         return Identity(text(body.get("organization_id")) or "", text(body.get("user_id")) or "", session.instance)
 
+    def user(self) -> str:
+        """Give the id of the user whose session it is, as far as the login told; asks for nothing more."""
+        return self._sessions.current(self._login).user or ""
+
     def close(self) -> None:
         """Drop the connections."""
         with self._lock:
@@ -231,7 +235,9 @@ class Transport:
                     self._last.start = self._without_secrets(Reply(status, {}, reply.data[: 2 * SHORT])).start()
                 return found
             error = self._error(kind, reply, address, asked, content)
-            if isinstance(error, Transient) and status in {403, 429} and not error.suspend:
+            if isinstance(error, Suspended):
+                quota = replace(quota or Quota(), closed=error)
+            elif isinstance(error, Transient) and status in {403, 429}:
                 pause = error.retry_after
             raise error
         finally:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from engage_sync.connectors.base import Field, Guide, Lack, Memory, Schema
-from engage_sync.connectors.replies import text
+from engage_sync.connectors.replies import moment, text
 from engage_sync.connectors.salesforce_errors import AccessRefused, CallRefused
 from engage_sync.connectors.salesforce_fields import Shape, describe_object
 from engage_sync.connectors.salesforce_find import every
@@ -86,6 +86,7 @@ def describe(
         missing=[lack for shape in shapes for lack in _lacks(shape)],
         site=who.site,
         advice=_advice(http, shapes, memory),
+        at=moment(http.now_ms()),
     )
 
 

@@ -14,9 +14,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 
 from engage_sync.connectors.base import CallKind, Quota, Rate, Turnstile
-from engage_sync.errors import Transient
+from engage_sync.errors import Suspended
 
 MARGIN = 0.01
 """Seconds a slot stays taken beyond its interval: clocks of two machines do not tick alike."""
@@ -30,12 +32,18 @@ class Window:
     def __init__(self, rate: Rate) -> None:
         self._lock = threading.Lock()
         self._limit, self._interval = rate.calls, rate.interval
-        self._told = rate.told
+        self._name, self._told = rate.window, rate.told
         self._open = 0
         self._shortest = math.inf
         self._ended: deque[float] = deque()
         self._foreign, self._foreign_until = 0, 0.0
         self._paused_until = 0.0
+
+    @property
+    def rate(self) -> Rate:
+        """Give the limit that holds now."""
+        with self._lock:
+            return Rate(self._name, self._limit, self._interval, self._told)
 
     def take(self, now: float) -> float:
         """Take a slot and give 0, or give the seconds to wait before trying again."""
@@ -88,30 +96,107 @@ class Window:
             self._foreign = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Today:
+    """The calls of a day as an answer told: the CRM's `limit`, how many everybody `used`, the `share` we may use."""
+
+    limit: int
+    used: int
+    share: float
+
+    @property
+    def allowed(self) -> int:
+        """Give the number of calls at which we stop, others' calls included: the share of the limit, exactly."""
+        return int(Decimal(str(self.share)) * self.limit)
+
+    @property
+    def left(self) -> int:
+        """Give how many calls we may still send today."""
+        return max(0, self.allowed - self.used)
+
+
 class Day:
-    """The calls of a day, everybody's where the CRM tells what remains, against the share of its limit we may use."""
+    """The calls of a day, everybody's where the CRM tells what remains, against the share of its limit we may use.
+
+    Closed by an answer, it lets nothing more pass. A run on a suspended connector asks once (`only_ask`): one call
+    passes, whatever the day says, and the others only if that one is answered as usual.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._spent = 0
         self._limit: int | None = None
+        self._told = False
+        self._closed: Suspended | None = None
+        self._asking: Suspended | None = None
+        self._asked = False
+
+    def begin(self) -> None:
+        """Forget what an earlier run of the process knew: the next answer tells."""
+        with self._lock:
+            self._spent, self._limit, self._told = 0, None, False
+            self._closed = self._asking = None
+            self._asked = False
+
+    def only_ask(self, why: Suspended, limit: int | None = None, used: int = 0) -> None:
+        """Let one call through to see whether the CRM has relented. `limit` and `used` are what was known last."""
+        with self._lock:
+            self._asking, self._asked = why, False
+            self._limit, self._spent = limit, used
+
+    @property
+    def asking(self) -> bool:
+        """Whether the CRM has not shown yet that it has relented."""
+        with self._lock:
+            return self._asking is not None
 
     def spend(self, share: float) -> None:
-        """Count a call, or raise Transient when the share is used up."""
+        """Count a call, or raise Suspended when the share is used up or the day is closed."""
         with self._lock:
-            limit, used = self._limit, self._spent
-            if limit is not None and used >= share * limit:
-                raise Transient(
-                    f"{used} of the day's {limit} calls are used, and our share is {share:.0%}", suspend=True
-                )
+            self._open()
+            if self._asking is not None:
+                self._asked = True
+            elif self._limit is not None and self._spent >= Today(self._limit, 0, share).allowed:
+                used = f"{self._spent:,} of the day's {self._limit:,} calls are used"
+                raise Suspended(f"{used}, and our share is {share:.0%}", why="our share of the day's calls is used up")
             self._spent += 1
 
-    def learn(self, quota: Quota) -> None:
-        """Keep what an answer told of the day."""
+    def login(self) -> None:
+        """Let a login pass, which counts as no call; raise Suspended when nothing more may be sent."""
         with self._lock:
-            self._limit = quota.daily_limit or self._limit
-            if self._limit is not None and quota.daily_remaining is not None:
-                self._spent = max(0, self._limit - quota.daily_remaining)
+            self._open()
+
+    def _open(self) -> None:
+        why = self._closed or (self._asking if self._asked else None)
+        if why is not None:
+            raise Suspended(str(why), why=why.why, retry_after=why.retry_after)
+
+    def answered(self, kind: CallKind, status: int | None, quota: Quota | None) -> None:
+        """Keep what an answer told of the day, and whether it came as usual. `status` None: there was no answer."""
+        with self._lock:
+            if quota is not None:
+                self._learn(quota)
+            if self._asking is None:
+                return
+            if status is None or status == 429 or status >= 500:
+                self._closed = self._closed or self._asking
+            elif status == 401:
+                self._asked = False  # the session had ended: asked again with another
+            elif kind is not CallKind.LOGIN and self._closed is None:
+                self._asking = None
+
+    def _learn(self, quota: Quota) -> None:
+        self._closed = self._closed or quota.closed
+        self._limit = quota.daily_limit or self._limit
+        if self._limit is not None and quota.daily_remaining is not None:
+            self._spent, self._told = max(0, self._limit - quota.daily_remaining), True
+        elif quota.daily_limit is not None:
+            self._told = True
+
+    def today(self, share: float) -> Today | None:
+        """Give the day as answers of this run told it, None where none did."""
+        with self._lock:
+            return Today(self._limit, self._spent, share) if self._limit is not None and self._told else None
 
 
 class Gate(Turnstile):
@@ -126,15 +211,27 @@ class Gate(Turnstile):
     ) -> None:
         named = {rate.window: Window(rate) for rate in rates.values()}
         self._windows = {kind: named[rate.window] for kind, rate in rates.items()}
-        self._day = Day()
+        self.day = Day()
         self._clock, self._sleep = clock, sleep
         self._sent = threading.local()
         self.share = 1.0
 
+    @property
+    def today(self) -> Today | None:
+        """Give the day's calls as answers of this run told them; None where no answer did."""
+        return self.day.today(self.share)
+
+    @property
+    def rates(self) -> dict[CallKind, Rate]:
+        """Give the limits that hold now: declared with the connector, or learned from answers."""
+        return {kind: window.rate for kind, window in self._windows.items()}
+
     def enter(self, kind: CallKind) -> None:
-        """Wait for a slot. Raises Transient when the day's share is used up."""
-        if kind is not CallKind.LOGIN:
-            self._day.spend(self.share)
+        """Wait for a slot. Raises Suspended when the day's share is used up, or the CRM answers nothing more."""
+        if kind is CallKind.LOGIN:
+            self.day.login()
+        else:
+            self.day.spend(self.share)
         window = self._windows.get(kind)
         while window is not None and (wait := window.take(self._clock())) > 0:
             self._sleep(wait)
@@ -145,8 +242,7 @@ class Gate(Turnstile):
     ) -> None:
         """Give the slot back, and learn from the answer. Called in the thread that entered."""
         now = self._clock()
-        if quota is not None:
-            self._day.learn(quota)
+        self.day.answered(kind, status, quota)
         window = self._windows.get(kind)
         if window is not None:
             window.give_back(now, now - self._sent.at if status is not None else None, quota, pause)

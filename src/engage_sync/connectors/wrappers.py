@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from threading import Lock
@@ -30,13 +30,15 @@ from engage_sync.connectors.base import (
     Page,
     Provisioned,
     Quota,
+    Rate,
     Role,
     Schema,
     Status,
     Turnstile,
 )
-from engage_sync.connectors.throttle import Gate, shared_gate
-from engage_sync.errors import EngageError, Misbehaved, Mistake, Transient, Unreachable
+from engage_sync.connectors.throttle import Gate, Today, shared_gate
+from engage_sync.connectors.wrapper import Wrapper
+from engage_sync.errors import EngageError, Misbehaved, Mistake, Suspended, Transient, Unreachable
 
 ATTEMPTS = 6
 LONGEST_PAUSE = 120.0
@@ -44,54 +46,10 @@ LONGEST_PAUSE = 120.0
 STOP_AFTER = 2
 """Batches in a row that find the CRM unreachable before a push gives up the rest."""
 NOT_TRIED = "NOT_TRIED"
+OVER_QUOTA = "OVER_QUOTA"
+"""The code of changes that were not sent because nothing more may be asked of the CRM for a long while."""
 
 Step = TypeVar("Step")
-
-
-class Wrapper(Connector):
-    """Passes every step on to the connector inside."""
-
-    def __init__(self, inner: Connector) -> None:
-        self.inner = inner
-        # What the classes declare for all their instances, a wrapper has from the one inside.
-        vars(self).update(name=inner.name, Settings=inner.Settings, limits=inner.limits, quota_key=inner.quota_key)
-
-    @property
-    def turnstile(self) -> Turnstile:
-        """Where the calls of the connector inside pass."""
-        return self.inner.turnstile
-
-    @turnstile.setter
-    def turnstile(self, turnstile: Turnstile) -> None:
-        self.inner.turnstile = turnstile
-
-    def check(self) -> Schema:
-        """Pass on."""
-        return self.inner.check()
-
-    def pull(self, kind: Kind, cursor: Cursor | None) -> Page:
-        """Pass on."""
-        return self.inner.pull(kind, cursor)
-
-    def push(self, kind: Kind, changes: Sequence[Change]) -> Iterator[Outcome]:
-        """Pass on."""
-        yield from self.inner.push(kind, changes)
-
-    def read(self, kind: Kind, ids: Sequence[str]) -> Page:
-        """Pass on."""
-        return self.inner.read(kind, ids)
-
-    def probe(self, objects: Sequence[str]) -> Sequence[Lack]:
-        """Pass on."""
-        return self.inner.probe(objects)
-
-    def provision(self, fields: Sequence[FieldSpec]) -> list[Provisioned]:
-        """Pass on."""
-        return self.inner.provision(fields)
-
-    def close(self) -> None:
-        """Pass on."""
-        self.inner.close()
 
 
 class Retrying(Wrapper):
@@ -128,6 +86,8 @@ class Retrying(Wrapper):
         """Write, repeating only the changes without a final answer; the last answer to the others stands as failed."""
         waiting = {change.record: change for change in changes}
         said: dict[str, Outcome] = {}
+        # An attempt without an answer, or a job of the CRM's own, may have taken effect: that is no "not sent".
+        unsure = self.limits.whole_above is not None and len(changes) > self.limits.whole_above
         try:
             for attempt in self._policy():
                 before, error = len(waiting), None
@@ -135,6 +95,7 @@ class Retrying(Wrapper):
                     yield from self._once(kind, waiting, said)
                 except EngageError as met:
                     error = met
+                    unsure = unsure or not isinstance(met, Suspended)
                 if len(waiting) < before:  # it gets on: only attempts that bring nothing are counted
                     attempt.retry_state.attempt_number = 1
                 with attempt:
@@ -145,7 +106,8 @@ class Retrying(Wrapper):
         except _Unanswered:
             yield from (said.get(record) or _failed(record, "NO_ANSWER", "no answer") for record in waiting)
         except EngageError as error:
-            yield from (said.get(record) or _failed(record, type(error).__name__, str(error)) for record in waiting)
+            code = OVER_QUOTA if isinstance(error, Suspended) and not unsure else type(error).__name__
+            yield from (said.get(record) or _failed(record, code, str(error)) for record in waiting)
             raise _final(error) from error
 
     def _once(self, kind: Kind, waiting: dict[str, Change], said: dict[str, Outcome]) -> Iterator[Outcome]:
@@ -293,7 +255,8 @@ class _Ending:
 
     def not_tried(self, batch: Sequence[Change]) -> list[Outcome]:
         why = f"not tried after: {self.error}" if self.error else "not tried"
-        return [_failed(change.record, NOT_TRIED, why) for change in batch]
+        code = OVER_QUOTA if isinstance(self.error, Suspended) else NOT_TRIED
+        return [_failed(change.record, code, why) for change in batch]
 
 
 def _failed(record: str, code: str, message: str) -> Outcome:
@@ -333,8 +296,9 @@ class _Counting(Turnstile):
 class Observed(Wrapper):
     """Counts calls, pages and outcomes, and logs one line a step: a page at debug level, a whole step at info."""
 
-    def __init__(self, inner: Connector) -> None:
+    def __init__(self, inner: Connector, gate: Gate) -> None:
         super().__init__(inner)
+        self._gate = gate
         self._counting = _Counting(inner.turnstile)
         inner.turnstile = self._counting
         self._log = structlog.get_logger(__name__).bind(connector=inner.name)
@@ -347,6 +311,25 @@ class Observed(Wrapper):
         counts = self._counting.calls.copy()
         write = counts.pop(CallKind.WRITE, 0)
         return {"read": counts.total(), "write": write}
+
+    @property
+    def today(self) -> Today | None:
+        """Give the day's calls as the CRM told in this run, all integrations' included; None where it did not."""
+        return self._gate.today
+
+    @property
+    def rates(self) -> Mapping[CallKind, Rate]:
+        """Give how fast calls may be sent, as declared or learned from answers."""
+        return self._gate.rates
+
+    @property
+    def asking(self) -> bool:
+        """Whether a suspended CRM has not shown yet that it has relented."""
+        return self._gate.day.asking
+
+    def only_ask(self, why: Suspended, limit: int | None, used: int) -> None:
+        """Send one call to see whether the CRM has relented, and more only if that is answered as usual."""
+        self._gate.day.only_ask(why, limit, used)
 
     def check(self) -> Schema:
         """Describe, and log what was found."""
@@ -396,5 +379,6 @@ def harden(
     """
     gate = gate or shared_gate(connector.quota_key or f"{connector.name} {id(connector)}", connector.limits.rates)
     gate.share = daily_share
+    gate.day.begin()
     hardened: Connector = Throttled(Retrying(connector, sleep=sleep), gate)
-    return Observed(ReadOnly(hardened) if read_only else hardened)
+    return Observed(ReadOnly(hardened) if read_only else hardened, gate)

@@ -39,6 +39,11 @@ HUBSPOT: Mapping[str, FaultKind] = {
     "accepted_202_after": FaultKind("202 without a body; the call took effect", takes_effect=True),
     "empty_results": FaultKind("2xx whose results and errors are empty; nothing happened", takes_effect=False),
     "missing_result": FaultKind("one record is left out of the results, without an error", takes_effect=True),
+    "pretended": FaultKind(
+        "2xx with results as if written; nothing happened",
+        takes_effect=False,
+        where=(*(f"POST */objects/*/batch/{verb}" for verb in ("update", "create", "upsert")), "PATCH */objects/*"),
+    ),
     "rows_not_found": FaultKind("207: one error names half of the rows, the others are done", takes_effect=True),
     "batch_refused": FaultKind("400 VALIDATION_ERROR that names no row", takes_effect=False, passing=False),
     "invalid_token": FaultKind("401 INVALID_AUTHENTICATION", takes_effect=False, passing=False),
@@ -97,6 +102,11 @@ SALESFORCE: Mapping[str, FaultKind] = {
     ),
     "empty_results": FaultKind(
         "200 with no results for a collection; nothing happened", takes_effect=False, where=("* */composite/sobjects*",)
+    ),
+    "pretended": FaultKind(
+        "2xx with results, or a complete job, as if written; nothing happened",
+        takes_effect=False,
+        where=("POST */composite/sobjects", "PATCH */composite/sobjects*", *_JOBS),
     ),
     "expired_locator": FaultKind(
         "400 INVALID_QUERY_LOCATOR", takes_effect=False, where=("GET */query/01g*", "GET */queryAll/01g*")

@@ -82,6 +82,12 @@ class Meter:
                 self._used += 1
             return ({} if search else self._headers(app, oauth=oauth)), None if allowed else too_many(policy)
 
+    def spend(self, calls: int) -> None:
+        """Count calls that others of the account make today."""
+        with self._lock:
+            self._day_left()
+            self._used += calls
+
     @property
     def used_today(self) -> int:
         """Give the calls that counted since midnight in the account's time zone."""

@@ -14,7 +14,7 @@ from engage_sync.sandbox.salesforce_wire import denial, reply
 from engage_sync.sandbox.wire import Answer, Call
 
 Work = Callable[[Call, str | None], Answer]
-INSIDE = ("lock_rows", "job_fails", "job_aborted", "job_nothing")
+INSIDE = ("lock_rows", "job_fails", "job_aborted", "job_nothing", "pretended")
 """Faults that the work itself must know."""
 _UNEXPECTED = "An unexpected error occurred. Please include this ErrorId if you contact support: 1234567890-12345"
 

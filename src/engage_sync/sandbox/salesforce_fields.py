@@ -77,6 +77,8 @@ class ObjectDef:
     deletable: bool = True
     setup: bool = False
     layouts: dict[str, list[str]] = field(default_factory=dict)
+    tracked: set[str] = field(default_factory=set)
+    """The fields whose changes the org tells of in the object's history; a new org tracks none."""
     lower: dict[str, str] = field(default_factory=dict)
     """Lower-case name → name: Salesforce ignores the case of field names."""
 

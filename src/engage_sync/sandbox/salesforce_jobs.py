@@ -10,6 +10,7 @@ from engage_sync.sandbox.salesforce_csv import DELIMITERS, ENDINGS, BadUpload
 from engage_sync.sandbox.salesforce_fields import FieldDef
 from engage_sync.sandbox.salesforce_org import Org
 from engage_sync.sandbox.salesforce_refusal import Denied, RowRefused, refuse
+from engage_sync.sandbox.salesforce_undo import Undo
 from engage_sync.sandbox.salesforce_values import instant, seconds
 from engage_sync.sandbox.salesforce_wire import Ask, reply, text_of
 from engage_sync.sandbox.salesforce_writes import LOCKED, Writer
@@ -166,7 +167,10 @@ def work(org: Org, ask: Ask, job: Job) -> None:
     todo, job.left = rows[:end], rows[end:]
     for place in range(0, len(todo), SLICE):
         with org.store.lock:
+            undo = Undo(org.store, {job.entity.lower()}) if fault == "pretended" else None
             _slice(org, job, writer, todo[place : place + SLICE], lock=fault == "lock_rows")
+            if undo is not None:
+                undo.back()
     if org.dice is not None:
         org.dice.shuffle(job.done)
         org.dice.shuffle(job.failed)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 
+from engage_sync.sandbox.salesforce_history import histories
 from engage_sync.sandbox.salesforce_org import Cursor, Org, rendered
 from engage_sync.sandbox.salesforce_query import Columns, Found, Runner
 from engage_sync.sandbox.salesforce_refusal import Denied, RowRefused
@@ -50,7 +51,7 @@ def _query(org: Org, ask: Ask, *, deleted: bool, tooling: bool = False) -> Answe
         raise Denied(400, "MALFORMED_QUERY", "SOQL query is required: the parameter q is missing")
     parsed = parse(text)
     with org.store.lock:
-        extra = virtual(org, tooling=tooling)
+        extra = virtual(org, tooling=tooling) | histories(org.store, parsed.object)
         found = Runner(org.store, extra).run(parsed, deleted=deleted)
         if parsed.count:
             return reply({"totalSize": found.count, "done": True, "records": []})

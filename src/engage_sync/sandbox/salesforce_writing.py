@@ -10,6 +10,7 @@ from engage_sync.sandbox.salesforce_ids import normal
 from engage_sync.sandbox.salesforce_org import Org, rendered
 from engage_sync.sandbox.salesforce_query import Columns, Found
 from engage_sync.sandbox.salesforce_refusal import Denied, RowError, RowRefused, malformed, refuse
+from engage_sync.sandbox.salesforce_undo import Undo
 from engage_sync.sandbox.salesforce_wire import Ask, denial, failed, reply
 from engage_sync.sandbox.salesforce_writes import LOCKED, Writer
 from engage_sync.sandbox.wire import Answer, Json
@@ -187,14 +188,16 @@ def _collection(org: Org, ask: Ask, write: Callable[[Writer, Json], Json]) -> An
         writers: dict[str, Writer] = {}
         seen: set[str] = set()
         results: list[Json] = []
-        undo = _Undo(org, {kind.lower() for kind in kinds}) if whole else None
+        pretended = ask.fault == "pretended"
+        undo = Undo(org.store, {kind.lower() for kind in kinds}) if whole or pretended else None
         for place, (kind, row) in enumerate(zip(kinds, rows, strict=True)):
             if kind not in writers:
                 writers[kind] = _writer(org, ask, kind)
             locked = (ask.fault == "lock_rows" and place % 2 == 0) or _parent(org, row) in taken
             results.append(_row(writers[kind], row, write, seen, lock=locked))
-        if undo is not None and not all(result["success"] for result in results):
+        if undo is not None and (pretended or not all(result["success"] for result in results)):
             undo.back()
+        if whole and not all(result["success"] for result in results):
             rolled = RowError(
                 "ALL_OR_NONE_OPERATION_ROLLED_BACK",
                 "Record rolled back because not all records were valid and the request was using AllOrNone header",
@@ -229,38 +232,6 @@ def _parent(org: Org, row: Json) -> str | None:
     record = org.store.shelf("Contact").records.get(normal(number) or "") if isinstance(number, str) else None
     parent = row.get("AccountId") if record is None else record.values.get("AccountId")
     return parent if isinstance(parent, str) else None
-
-
-class _Undo:
-    """Remembers the records of some objects, by lower-case name, and puts all of them back."""
-
-    def __init__(self, org: Org, kinds: set[str]) -> None:
-        self._org = org
-        self._kept = {
-            name: {
-                r.id: (dict(r.values), r.stamp, r.modified, r.editor, r.deleted, len(r.changes))
-                for r in shelf.records.values()
-            }
-            for name, shelf in org.store.shelves.items()
-            if name.lower() in kinds
-        }
-
-    def back(self) -> None:
-        """Put the records back as they were, and take new ones out."""
-        for name, kept in self._kept.items():
-            shelf = self._org.store.shelf(name)
-            for record in list(shelf.records.values()):
-                if record.id not in kept:
-                    shelf.remove(record)
-                    continue
-                shelf.release(record)
-                values, stamp, record.modified, record.editor, record.deleted, changes = kept[record.id]
-                record.values = values
-                del record.changes[changes:]
-                shelf.restamp(record, stamp)
-                if not record.deleted:
-                    shelf.claim(record)
-        self._org.store.access.changed()
 
 
 def _writer(org: Org, ask: Ask, kind: str) -> Writer:

@@ -52,6 +52,18 @@ class Shelf:
     next_id: int = 1
     _live: list[Record] | None = None
 
+    def copy(self) -> Shelf:
+        """Give a copy that no later change of records reaches; the object's definition is the same."""
+        return replace(
+            self,
+            records={number: record.copy() for number, record in self.records.items()},
+            moved=dict(self.moved),
+            unique={name: dict(held) for name, held in self.unique.items()},
+            archived=set(self.archived),
+            stale={number: list(waiting) for number, waiting in self.stale.items()},
+            _live=None,
+        )
+
     def resolve(self, record: int) -> int:
         """Follow merges to the surviving id."""
         while record in self.moved:

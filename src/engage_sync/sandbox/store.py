@@ -5,7 +5,9 @@ form."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -229,6 +231,19 @@ class Store:
         with self.lock:
             ends = self._ties.about(self.need(TASKS, task, archived=None).id)
             return [(name, str(i)) for name, i in ends if self.shelf(name).records[i].archived is None]
+
+    @contextmanager
+    def pretending(self) -> Iterator[None]:
+        """Undo all that is done to records within, as if it had never been; ids given away stay given away."""
+        with self.lock:
+            kept = {name: shelf.copy() for name, shelf in self._shelves.items()}
+            employers, ties = dict(self._employers), deepcopy(self._ties)
+            try:
+                yield
+            finally:
+                for name, shelf in kept.items():
+                    shelf.next_id = self._shelves[name].next_id
+                self._shelves, self._employers, self._ties = kept, employers, ties
 
     # -- for the dialects, which check whole batches before they change anything; hold `lock`
 
