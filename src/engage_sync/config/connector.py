@@ -12,12 +12,13 @@ from pydantic import BaseModel, ValidationError
 
 from engage_sync.config import secrets
 from engage_sync.config.connector_file import OWN_KEYS, ConnectorDefinition, LongField, MatchSection, ObjectDefinition
+from engage_sync.config.drift_policy import policy
 from engage_sync.config.fields import TEMPLATE_TYPES, Source, constant, fitting, reads_as, template
 from engage_sync.config.model import CrmObjects
 from engage_sync.config.problems import Problems, nearest
 from engage_sync.config.validation import relevant, report, validated
 from engage_sync.config.yaml_lines import Document, Value
-from engage_sync.core.definitions import Entity, ManagedField, Model, ObjectMap, OnDrift, ValueType
+from engage_sync.core.definitions import Entity, ManagedField, Model, ObjectMap, ValueType
 from engage_sync.errors import Mistake
 
 Path = tuple[str | int, ...]
@@ -232,13 +233,15 @@ class ObjectBuilder:
             what = f"a field of type `{kind}` cannot hold {made.told}; fitting types: {fits}"
             self.problems.at_value(self.document, (*location, "type"), what)
         chosen = kind or made.value.type
+        on_drift, lock = policy(given.on_drift)
         return ManagedField(
             field=field_name,
             source=made.source,
             type=chosen,
-            on_drift=OnDrift(given.on_drift),
+            on_drift=on_drift,
             options=made.value.options if chosen in {ValueType.SELECT, ValueType.MULTISELECT} else (),
             parts=made.parts,
+            lock=lock,
         )
 
     def _made(self, entity: Entity, given: LongField, location: Path, *, short: bool) -> _Made:

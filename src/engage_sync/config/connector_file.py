@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from engage_sync.config.drift_policy import DriftPolicy
 from engage_sync.config.parts import Constant, Definition, NonEmpty, Schedule
 from engage_sync.config.verdict_parts import EntityName
 
@@ -24,7 +25,18 @@ class ScheduleSection(Definition):
 class LimitsSection(Definition):
     """How much of the CRM may be used."""
 
-    daily_share: float = Field(0.5, gt=0, le=1, description="The share of the CRM's own daily quota that may be used.")
+    daily_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="The share of the CRM's own daily quota at which we stop, the calls of all integrations counted: "
+        "the rest is theirs. When it does not do, the records that matter most are written first.",
+    )
+    verify: Literal["sample", "all", "none"] = Field(
+        "sample",
+        description="Which of the records that a push wrote are read back and compared: up to 100 of each object, all, "
+        "or none.",
+    )
 
 
 class MatchSection(Definition):
@@ -47,8 +59,10 @@ class LongField(Definition):
         description='Text with values in it, like `"{name}: {stage}, {health}"`; `{{` and `}}` are braces. A '
         "value that is empty leaves its place empty.",
     )
-    on_drift: Literal["overwrite", "respect"] = Field(
-        "overwrite", description="When a person changed the field: write ours again, or leave theirs."
+    on_drift: DriftPolicy = Field(
+        "overwrite",
+        description="When somebody else changed the field: write ours again; leave theirs (`respect`); write only into "
+        "an empty field (`fill_blank`); leave a person's value for a time (`human_lock: 30d`).",
     )
     type: FieldType | None = Field(None, description="The type of the CRM field; default by the value.")
 

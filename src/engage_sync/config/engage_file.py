@@ -64,7 +64,8 @@ class BrakesSection(Definition):
 
     max_event_age: Duration | None = Field(
         timedelta(hours=24),
-        description="Hold when the newest message is older than this at `as_of`. Empty switches this brake off.",
+        description="Hold when the newest message is older than this at `as_of`, and when an event that came in each of"
+        " the 14 spans of this length before stays away in the newest. Empty switches both off.",
     )
     max_change_share: float = Field(
         0.3, ge=0, le=1, description="Hold when more than this share of the records written before would change."
@@ -72,7 +73,13 @@ class BrakesSection(Definition):
     max_clear_share: float = Field(
         0.1, ge=0, le=1, description="Hold when more than this share of the records written before would be emptied."
     )
-    min_records: int = Field(100, ge=0, description="Below this many linked records both shares are off.")
+    max_gone_share: float = Field(
+        0.1, ge=0, le=1, description="Hold when more than this share of the records of the last push is gone."
+    )
+    max_inactive_share: float = Field(
+        0.3, ge=0, le=1, description="Hold when more than this share of the users active at the last push is not now."
+    )
+    min_records: int = Field(100, ge=0, description="Below this many records, or active users, all shares are off.")
 
 
 class ServerSection(Definition):

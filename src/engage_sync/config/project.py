@@ -64,6 +64,7 @@ class ConnectorFile:
     objects: tuple[ObjectMap, ...]
     schedule: Schedule
     daily_share: float
+    verify: str
     unresolved: Settings = field(repr=False, compare=False)
 
     def settings(self) -> BaseModel:
@@ -178,7 +179,14 @@ def load(root: Path, connector_types: Mapping[str, ConnectorType]) -> Project:
         database=SecretStr(definition.database),
         engine_name=definition.events.engine,
         timezone=definition.timezone,
-        brakes=Brakes(brakes.max_event_age, brakes.max_change_share, brakes.max_clear_share, brakes.min_records),
+        brakes=Brakes(
+            max_event_age=brakes.max_event_age,
+            max_change_share=brakes.max_change_share,
+            max_clear_share=brakes.max_clear_share,
+            min_records=brakes.min_records,
+            max_gone_share=brakes.max_gone_share,
+            max_inactive_share=brakes.max_inactive_share,
+        ),
         server_host=definition.server.host,
         server_port=definition.server.port,
         model=model,
@@ -275,5 +283,6 @@ def _connector_file(
         objects=ObjectBuilder(item, model, values, problems).build(),
         schedule=Schedule(definition.schedule.pull, definition.schedule.push),
         daily_share=definition.limits.daily_share,
+        verify=definition.limits.verify,
         unresolved=Settings(item.document, settings, root),
     )

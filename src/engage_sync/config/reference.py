@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from engage_sync.config.connector import ConnectorType
+from engage_sync.config.durations import DURATION_PATTERN
 from engage_sync.config.json_schema import Schema, json_schema
 
 _INTRODUCTION = """# Configuration reference
@@ -120,6 +121,9 @@ def _kind(node: Schema, document: Schema) -> str:
     if isinstance(options, list):
         return ", ".join(f"`{option}`" for option in options)
     if isinstance(node.get("pattern"), str) and node.get("type") == "string":
+        examples = node.get("examples")
+        if node["pattern"] != DURATION_PATTERN and isinstance(examples, list):
+            return f"`{examples[0]}`"
         return "duration"
     return _plain_kind(node, document)
 
