@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from engage_sync.errors import Held
-from tests.sync.project import Project, project
+from engage_sync.errors import Held, Mistake
+from engage_sync.sync import approval, cycle
+from engage_sync.sync.cycle import Report
+from tests.sync.project import Clock, Project, project
 
 PEOPLE = 20
 TIGHT = "{max_event_age: 24h, max_change_share: 0.3, max_clear_share: 0.1, min_records: 20}"
@@ -64,6 +69,7 @@ def test_what_is_held_is_counted_and_still_waits(crowd: Project) -> None:
         assert crowd.buckets(crowd.sync()) == {"held": 7, "unchanged": 13}
 
 
+@pytest.mark.lesson("emptied")
 def test_too_many_cleared_are_held(crowd: Project) -> None:
     crowd.tell(*[crowd.identify(f"user{number}", deactivatedAt=crowd.at()) for number in range(3)])
     reason = held(crowd)
@@ -97,3 +103,222 @@ def test_no_message_at_all_holds(tmp_path: Path) -> None:
     with project(tmp_path, brakes=TIGHT) as made:
         made.contact("ann@a.example")
         assert "no message" in held(made)
+
+
+DAY = 86_400.0
+LONG = "{max_event_age: 24h, max_change_share: 1.0, max_clear_share: 1.0, min_records: 10}"
+QUIET = "{max_event_age: , max_change_share: 1.0, max_clear_share: 1.0, min_records: 10}"
+
+
+def kinds(report: Report) -> list[str]:
+    return [hold.kind.value for hold in report.holds]
+
+
+def approve(made: Project, run: int) -> Report:
+    with made.open() as workspace:
+        return approval.approve(workspace, run, clock=made.clock)
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Iterator[Project]:
+    """A user with eight logins and eight pings in each of the fifteen newest days, written once."""
+    with project(tmp_path, brakes=LONG) as made:
+        made.contact("ann@a.example")
+        made.tell(made.identify("ann", email="ann@a.example"))
+        made.tell(*[body for day in range(15) for event in ("login", "ping") for body in eight(made, event, day)])
+        assert made.sync().exit == 0
+        yield made
+
+
+def eight(made: Project, event: str, day: int) -> list[dict[str, Any]]:
+    return [made.track("ann", event, days=day + 0.1 * (number + 1)) for number in range(8)]
+
+
+def next_day(made: Project, *events: str) -> Report:
+    """Let a day pass in which only these events come, and run a cycle."""
+    made.clock.advance(DAY)
+    made.tell(*[body for event in events for body in eight(made, event, 0)])
+    return made.sync(after=0)
+
+
+@pytest.mark.lesson(15)
+def test_a_silent_event_holds_until_it_comes_again(feed: Project) -> None:
+    last = feed.clock() - timedelta(days=0.1, seconds=1)
+    for _ in range(3):  # a day later it is no longer regular in the days before, and silent it is all the same
+        report = next_day(feed, "ping")
+        assert kinds(report) == ["event_silent"]
+    assert (
+        f"1 event is silent although others go on (brakes.max_event_age): track login (usually 8 in 24.0 h, the last at"
+        f" {last.isoformat()})" in report.held[0]
+    )
+    assert report.holds[0].subjects == ("track login",)
+    assert next_day(feed, "ping", "login").exit == 0
+
+
+def test_a_silent_event_that_is_approved_holds_no_more(feed: Project) -> None:
+    held = next_day(feed, "ping")
+    assert approve(feed, held.run).exit == 0
+    assert feed.sync(after=3_600).exit == 0
+    assert next_day(feed, "ping").exit == 0
+
+
+def test_an_event_that_was_silent_before_the_first_push_holds_nothing(tmp_path: Path) -> None:
+    with project(tmp_path, brakes=LONG) as made:
+        made.tell(*[body for day in range(16) for body in eight(made, "ping", day)])
+        made.tell(*[body for day in range(1, 16) for body in eight(made, "login", day)])
+        assert made.sync().exit == 0
+        assert made.sync(after=3_600).exit == 0
+
+
+def test_a_feed_that_stopped_is_no_silent_event(feed: Project) -> None:
+    feed.clock.advance(DAY)
+    assert kinds(feed.sync()) == ["events_old"]
+
+
+@pytest.fixture
+def quiet(tmp_path: Path) -> Iterator[Project]:
+    """Twenty linked users, each with a login half the window ago, written once; nothing holds but what has changed."""
+    with project(tmp_path, brakes=QUIET) as made:
+        for number in range(PEOPLE):
+            made.contact(f"user{number}@a.example")
+        made.tell(*[made.identify(f"user{n}", email=f"user{n}@a.example") for n in range(PEOPLE)])
+        made.tell(*[made.track(f"user{n}", days=5) for n in range(PEOPLE)])
+        assert made.sync().exit == 0
+        yield made
+
+
+def test_a_pull_that_shrank_holds_until_the_records_are_back(quiet: Project) -> None:
+    ids = quiet.crm.store.ids("contacts")
+    for record in ids[:2]:
+        quiet.crm.store.archive("contacts", record)
+    assert quiet.sync().exit == 0
+    for record in ids[2:5]:
+        quiet.crm.store.archive("contacts", record)
+    for _ in range(2):
+        report = quiet.sync()
+        assert kinds(report) == ["pull_shrank"]
+    assert report.holds[0].records == tuple(ids[2:5])
+    assert "3 of the 18 records of the last push are gone (16.7 %), more than the 10 % of brakes" in report.held[0]
+    quiet.crm.store.restore("contacts", ids[2])
+    quiet.crm.store.restore("contacts", ids[3])
+    assert quiet.sync().exit == 0
+
+
+def test_merged_records_are_not_gone(quiet: Project) -> None:
+    ids = quiet.crm.store.ids("contacts")
+    for record in ids[:3]:
+        quiet.crm.store.merge("contacts", ids[9], record)
+    assert "pull_shrank" not in kinds(quiet.sync())
+
+
+def test_a_shrunk_pull_that_is_approved_is_the_new_baseline(quiet: Project) -> None:
+    for record in quiet.crm.store.ids("contacts")[:3]:
+        quiet.crm.store.archive("contacts", record)
+    assert approve(quiet, quiet.sync().run).exit == 0
+    assert quiet.sync().exit == 0
+
+
+def later(made: Project, still: int) -> None:
+    """Let six days pass, after which only so many users have an activity within the window."""
+    made.clock.advance(6 * DAY)
+    made.tell(*[made.track(f"user{number}", days=0.5) for number in range(still)])
+
+
+def test_too_many_inactive_hold_however_often_it_is_computed(quiet: Project) -> None:
+    later(quiet, 13)
+    for _ in range(2):
+        report = quiet.sync()
+        assert kinds(report) == ["inactive_share"]
+    with quiet.open() as workspace:
+        quiet.clock.advance(1)
+        cycle.recompute(workspace, quiet.clock(), clock=quiet.clock)
+    assert kinds(quiet.sync()) == ["inactive_share"]
+    assert "7 of 20 users that were active with run 1 would be inactive (35.0 %)" in report.held[0]
+    assert report.holds[0].records == tuple(sorted(f"user{number}" for number in range(13, PEOPLE)))
+    quiet.tell(quiet.track("user13"))
+    assert quiet.sync().exit == 0
+
+
+def test_users_that_are_deactivated_are_not_inactive(quiet: Project) -> None:
+    later(quiet, 13)
+    quiet.tell(quiet.identify("user19", deactivatedAt=quiet.at()))
+    report = quiet.sync()
+    assert report.exit == 3
+    assert "6 of 19 users" in report.held[0]
+    quiet.tell(quiet.identify("user18", deactivatedAt=quiet.at()))
+    assert quiet.sync().exit == 0
+
+
+def test_a_whole_window_later_nothing_is_said_about_the_inactive(quiet: Project) -> None:
+    quiet.clock.advance(4 * DAY)
+    later(quiet, 0)
+    assert quiet.sync().exit == 0
+
+
+@pytest.mark.lesson(25)
+def test_a_field_that_is_gone_holds_what_would_be_written(quiet: Project) -> None:
+    definitions = quiet.crm.store.type("contacts")
+    definitions.archive("engage_reports")
+    quiet.crm.calls.clear()
+    quiet.tell(quiet.track("user1"))
+    for _ in range(2):
+        report = quiet.sync()
+        assert kinds(report) == ["schema_changed"]
+    assert "hubspot contacts: since the last push the field engage_reports is gone" in report.held[0]
+    assert quiet.crm.calls.count("write") == 0
+    assert approve(quiet, report.run).exit in {0, 1}
+    quiet.tell(quiet.track("user2"))
+    assert "schema_changed" not in kinds(quiet.sync())
+
+
+def test_a_changed_field_waits_for_something_to_write(quiet: Project) -> None:
+    kept = quiet.crm.store.type("contacts").properties
+    kept["engage_link"] = replace(kept["engage_link"], read_only=True)
+    assert quiet.sync().exit == 0
+    quiet.tell(quiet.track("user1"))
+    report = quiet.sync()
+    assert kinds(report) == ["schema_changed"]
+    assert "the field engage_link is read-only" in report.held[0]
+    kept["engage_link"] = replace(kept["engage_link"], read_only=False)
+    assert quiet.sync().exit == 0
+
+
+def test_a_clock_that_is_behind_holds(quiet: Project) -> None:
+    ahead = quiet.sync()
+    quiet.clock.advance(-60)
+    with quiet.open() as workspace:
+        at = quiet.clock()
+        report = cycle.sync(workspace, None, at, clock=quiet.clock, clocked=True)
+        planned = cycle.plan(workspace, None, at, clock=quiet.clock, clocked=True)
+        with pytest.raises(Mistake, match="look back"):
+            cycle.sync(workspace, None, at, clock=quiet.clock)
+    assert (report.exit, kinds(report), report.counts) == (3, ["clock_wrong"], {})
+    assert (planned.exit, kinds(planned)) == (3, ["clock_wrong"])
+    assert f"before the newest recorded run ({ahead.run}," in report.held[0]
+    assert report.connectors["hubspot"]["contacts"]["held"] == 0
+    with quiet.open() as workspace, pytest.raises(Mistake, match="before anything was planned"):
+        approval.approve(workspace, report.run, clock=quiet.clock)
+
+
+@pytest.mark.parametrize(("seconds", "held"), [(599, []), (660, ["clock_wrong"])])
+def test_a_clock_that_is_not_the_crms_holds(tmp_path: Path, seconds: float, held: list[str]) -> None:
+    theirs = Clock()
+    theirs.advance(-seconds)
+    with project(tmp_path, brakes=QUIET, options={"clock": theirs}) as made:
+        with made.open() as workspace:
+            report = cycle.sync(workspace, None, made.clock(), clock=made.clock, clocked=True)
+        assert kinds(report) == held
+        assert made.sync().exit == 0
+
+
+def test_a_first_push_is_recognised(tmp_path: Path) -> None:
+    """With the brakes as they come: 120 records, most of them inactive, a silent event, and values already there."""
+    with project(tmp_path, brakes="{}") as made:
+        for number in range(120):
+            made.contact(f"user{number}@a.example", engage_user_type="power")
+        made.tell(*[made.identify(f"user{n}", email=f"user{n}@a.example", days=60) for n in range(120)])
+        made.tell(*[made.track(f"user{n}", days=50) for n in range(120)])
+        made.tell(*[body for day in range(1, 15) for body in eight(made, "login", day)], *eight(made, "ping", 0))
+        report = made.sync()
+        assert (report.exit, report.holds, made.buckets(report)) == (0, (), {"written": 120})
+        assert made.sync().exit == 0

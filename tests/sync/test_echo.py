@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.sync.project import project
 
 
+@pytest.mark.lesson("echo")
 def test_a_trailing_index_makes_no_second_write(tmp_path: Path) -> None:
     with project(tmp_path, options={"lag": 30.0}) as made:
         record = made.contact("ann@a.example")
@@ -18,6 +21,7 @@ def test_a_trailing_index_makes_no_second_write(tmp_path: Path) -> None:
             assert (report.writes, report.changes.height) == (0, 0)
 
 
+@pytest.mark.lesson("echo")
 def test_an_edit_after_our_write_is_seen_when_the_index_has_it(tmp_path: Path) -> None:
     with project(tmp_path, options={"lag": 30.0}) as made:
         record = made.contact("ann@a.example")

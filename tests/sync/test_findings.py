@@ -85,6 +85,7 @@ def test_a_misspelt_name_has_the_nearest_right_one() -> None:
     assert ours.todo == PROVISION
 
 
+@pytest.mark.lesson(18)
 def test_a_hidden_field_is_revealed() -> None:
     hidden = text(readable=False, writable=False, type=None, native="hidden")
     [written] = found(managed(ValueType.NUMBER), fields=(hidden,))
@@ -112,6 +113,7 @@ def test_a_value_needs_a_field_of_its_type() -> None:
     assert {wrong.step, unknown.step} == {Step.TYPE}
 
 
+@pytest.mark.lesson(17)
 def test_missing_options_are_added_by_provision_or_by_the_admin() -> None:
     kind = managed(ValueType.SELECT, "stage", "trial", "won")
     [ours] = found(kind, fields=(text(type=ValueType.SELECT, options=("won",)),))
@@ -174,6 +176,7 @@ def test_a_number_field_must_keep_the_digits_after_the_point(source: str, digits
     assert found(field, fields=(replace(number, decimals=None),), entity=Entity.ACCOUNT) == []
 
 
+@pytest.mark.lesson(7)
 @pytest.mark.parametrize("written", [True, False])
 def test_the_external_id_must_be_unique(*, written: bool) -> None:
     ids = (managed(ValueType.TEXT, "external_id", field=ID),) if written else ()

@@ -73,7 +73,8 @@ class CycleMachine(RuleBasedStateMachine):
     """`unsure` are the fields of which nobody can know whether we wrote them last: the run that did was cut short,
     or its memory is lost. `ghosts` are the records deleted for good since the last load from the beginning; `indexed`
     is the instant at which the index shows everything. `agreed` are values that a field held when they were wanted,
-    which makes them ours.
+    which makes them ours. `carried` are those that we had written to records that were merged since: what the survivor
+    still holds of them may be ours.
     """
 
     def __init__(self) -> None:
@@ -83,6 +84,7 @@ class CycleMachine(RuleBasedStateMachine):
         self.unsure: set[Place] = set()
         self.ghosts: set[tuple[str, str]] = set()
         self.agreed: dict[Place, set[str]] = {}
+        self.carried: dict[Place, set[str]] = {}
         self.touches = 0
 
     @initialize(
@@ -179,7 +181,10 @@ class CycleMachine(RuleBasedStateMachine):
         if other is None or other == one:
             return
         if do == "merge":
+            carried = [(field, self.written(name, record, field)) for record in (one, other) for field in MANAGED[name]]
             survivor = self.store.merge(name, one, other)
+            for field, texts in carried:
+                self.carried.setdefault((name, survivor, field), set()).update(texts)
             if then == "archive":
                 self.store.archive(name, survivor)
             doubted = {field for object_, record, field in self.unsure if object_ == name and record in (one, other)}
@@ -188,6 +193,13 @@ class CycleMachine(RuleBasedStateMachine):
         first, second = (self.store.values(name, record).get("email", "") for record in (one, other))
         for record, email in ((one, ""), (other, first), (one, second)):
             self.store.update(name, record, {"email": email})
+
+    def written(self, name: str, record: str, field: str) -> set[str]:
+        """Give what we ever wrote to a field, of this record and of those that were merged into it, or agreed with."""
+        place = (name, record, field)
+        edits = [edit for edit in self.store.edits(name, record) if edit.property == field]
+        ours = {edit.after or "" for edit in edits if edit.source.startswith("INTEGRATION")}
+        return ours | self.carried.get(place, set()) | self.agreed.get(place, set())
 
     def pick(self, name: str, which: int) -> str | None:
         records = [record for record in self.store.ids(name) if record not in self.fillers or name != "contacts"]
@@ -343,7 +355,9 @@ class CycleMachine(RuleBasedStateMachine):
     def settle(self, wait: float, then: str) -> None:
         """Run a clean cycle, and another one that has nothing to do."""
         self.index_catches_up()
-        self.clock.advance(wait)
+        later = [row["next_at"] for row in self.failures() if row["next_at"] is not None]
+        until = max(later, default=self.clock()) - self.clock()  # what the CRM refused is left alone so long
+        self.clock.advance(max(wait, until.total_seconds()))
         if self.ghosts:  # a record deleted for good shows in no increment; only a load from the beginning misses it
             self.load_again()
         stored = self.stored_links()
@@ -497,6 +511,8 @@ class CycleMachine(RuleBasedStateMachine):
     def check_unlinked(self, place: Place, old: str, new: str, edits: list[tuple[str, str | None]]) -> None:
         assert new in (old, ""), (place, old, new)
         ours = {text for source, text in edits if source.startswith("INTEGRATION")}
+        if old in self.carried.get(place, ()):
+            return
         if old not in ours:
             assert new == old, (place, old, new, edits)
         elif edits[-1][0].startswith("INTEGRATION") and place not in self.unsure:
@@ -505,7 +521,7 @@ class CycleMachine(RuleBasedStateMachine):
 
 def test_cycles() -> None:
     chosen = settings(
-        max_examples=SOAK or 8,
+        max_examples=SOAK or 5,
         stateful_step_count=30 if SOAK else 12,
         deadline=None,
         derandomize=not SOAK,

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
 import pytest
 
-from tests.sync.project import Project, decisions
+from engage_sync.sandbox.faults import Fault
+from engage_sync.sync.cycle import Report
+from engage_sync.sync.drift import ASKED
+from engage_sync.sync.rows import iso_text
+from engage_sync.sync.views import plan_json, run_with_journal, status_json
+from tests.sync.project import CONNECTOR, Project, decisions
+from tests.sync.project import project as begin
 
 FIELD, RESPECTED = "engage_reports", "engage_user_type"
 
@@ -63,6 +73,7 @@ def test_drift_ends_where_both_agree(project: Project, record: str) -> None:
     assert project.values(record)[RESPECTED] == "inactive"
 
 
+@pytest.mark.lesson("reformatted")
 def test_an_equal_value_in_another_notation_is_no_drift(project: Project, record: str) -> None:
     project.tell(*[project.track("ann", "report_run", days=n / 100) for n in range(5)])
     project.sync()
@@ -104,3 +115,119 @@ def test_an_unmatched_record_loses_ours_and_keeps_theirs(project: Project, recor
     assert not [name for name in held if name.startswith("engage_") and name != FIELD]
     assert project.values(other)["engage_user_type"] == "zombie"
     assert project.sync().writes == 0
+
+
+LOCKED = CONNECTOR.replace("engage_reports: reports", "engage_reports: {from: reports, on_drift: {human_lock: 30d}}")
+FILLED = CONNECTOR.replace("engage_reports: reports", 'engage_reports: {from: reports, on_drift: "fill_blank"}')
+DAY = 86_400.0
+HISTORY = Fault("bad_gateway", path="*/batch/read", contains='"propertiesWithHistory": ["', times=None)
+"""No call that asks for the history of fields is answered."""
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Project]:
+    with begin(tmp_path, connector=LOCKED) as made:
+        yield made
+
+
+def ann(project: Project) -> str:
+    """Create a contact with its user, and write it once."""
+    made = project.contact("ann@a.example")
+    project.tell(project.identify("ann", email="ann@a.example"))
+    project.sync()
+    return made
+
+
+def set_by(project: Project, record: str, source: str, value: str = "77") -> None:
+    project.clock.advance(1)
+    project.crm.store.update("contacts", record, {FIELD: value}, source=source)
+
+
+def drift(project: Project, report: Report) -> list[tuple[object, ...]]:
+    """Give what `runs ID` lists of a run."""
+    with project.open() as workspace:
+        rows = run_with_journal(workspace, report.run)["drift"]
+        if report.exit == 0:
+            counts = {name: sum(row["outcome"] == name for row in rows) for name in ("kept", "overwritten")}
+            assert status_json(workspace, project.clock())["connectors"]["hubspot"]["drift"] == counts
+    return [tuple(row[name] for name in ("field", "theirs", "ours", "outcome", "author")) for row in rows]
+
+
+def test_a_persons_value_is_locked_for_its_time(locked: Project) -> None:
+    record = ann(locked)
+    set_by(locked, record, "CRM_UI:Ann Lee")
+    since = locked.at()
+    report = locked.sync()
+    assert drift(locked, report) == [(FIELD, "77", "0", "kept", "Ann Lee")]
+    assert (report.exit, report.writes, locked.buckets(report)) == (0, 0, {"drift_kept": 1})
+    assert datetime.fromisoformat(since) + timedelta(days=30) > locked.clock() + timedelta(days=29.99)
+    again = locked.sync(after=29.99 * DAY)
+    assert (locked.values(record)[FIELD], again.reads) == ("77", report.reads - 1)
+    after = locked.sync(after=0.02 * DAY)
+    assert drift(locked, after) == [(FIELD, "77", "0", "overwritten", "Ann Lee")]
+    assert locked.values(record)[FIELD] == "0"
+    set_by(locked, record, "CRM_UI:Ann Lee")
+    assert drift(locked, locked.sync()) == [(FIELD, "77", "0", "kept", "Ann Lee")]
+
+
+def test_an_integrations_value_is_not_locked(locked: Project) -> None:
+    record = ann(locked)
+    set_by(locked, record, "AUTOMATION_PLATFORM:9")
+    report = locked.sync()
+    assert drift(locked, report) == [(FIELD, "77", "0", "overwritten", "automation platform 9")]
+    again = locked.sync()
+    assert (locked.values(record)[FIELD], again.writes, again.drift.height) == ("0", 0, 0)
+
+
+def test_without_an_answer_who_it_was_the_lock_runs_from_first_sight(locked: Project) -> None:
+    """Also while the write that ends it fails; and the question is put again by later runs, which may know more."""
+    record = ann(locked)
+    locked.crm.faults.add(HISTORY)
+    set_by(locked, record, "CRM_UI:Ann Lee")
+    seen = locked.sync(after=20 * DAY)
+    assert (seen.exit, drift(locked, seen)) == (0, [(FIELD, "77", "0", "kept", None)])
+    assert seen.changes["reason"][0].startswith(f"somebody else set this value (first seen {seen.as_of:%Y-%m-%d %H:%M}")
+    assert [row[3] for row in drift(locked, locked.sync(after=29 * DAY))] == ["kept"]
+    locked.crm.faults.add(Fault("bad_gateway", kind="write", times=None))
+    assert drift(locked, locked.sync(after=2 * DAY)) == [(FIELD, "77", "0", "failed", None)]
+    locked.crm.faults.clear()
+    assert drift(locked, locked.sync()) == [(FIELD, "77", "0", "overwritten", "Ann Lee")]
+
+
+def test_a_plan_asks_and_keeps_nothing(locked: Project) -> None:
+    record = ann(locked)
+    set_by(locked, record, "CRM_UI:Ann Lee")
+    at = iso_text(locked.clock())
+    report = locked.plan()
+    assert [(row["author"], row["changed_at"]) for row in plan_json(report)["changes"]] == [("Ann Lee", at)]
+    with locked.open() as workspace:
+        assert workspace.state.drifts("hubspot", "contacts").is_empty()
+        assert run_with_journal(workspace, report.run)["drift"] == []
+    set_by(locked, record, "CRM_UI:Ann Lee", "")
+    assert [(row["author"], row["changed_at"]) for row in plan_json(locked.plan())["changes"]] == [(None, None)]
+
+
+def test_a_blank_field_is_filled_and_then_left(tmp_path: Path) -> None:
+    with begin(tmp_path, connector=FILLED) as project:
+        record = ann(project)
+        assert project.values(record)[FIELD] == "0"
+        project.tell(project.track("ann", "report_run"))
+        report = project.sync()
+        assert FIELD not in report.changes["field"].to_list()
+        assert project.values(record)[FIELD] == "0"
+        project.tell(project.identify("ann", deactivatedAt=project.at()))
+        project.sync()
+        assert FIELD not in project.values(record)
+
+
+def test_more_drift_than_one_run_asks_about(tmp_path: Path) -> None:
+    """The newest is asked about first, the rest by the run after it; then all is known."""
+    with begin(tmp_path, connector=LOCKED) as project:
+        rows = [{"email": f"u{n}@a.example", FIELD: "5"} for n in range(ASKED + 30)]
+        project.crm.store.create_many("contacts", rows, source="IMPORT:1")
+        project.tell(*(project.identify(f"u{n}", email=f"u{n}@a.example") for n in range(ASKED + 30)))
+        first, second, third = (project.sync() for _ in range(3))
+        told = [report.drift["author"].drop_nulls().len() for report in (first, second, third)]
+        assert told == [ASKED, ASKED + 30, ASKED + 30]
+        assert second.reads == third.reads + 1
+        assert {*third.drift["outcome"]} == {"kept"}

@@ -70,6 +70,7 @@ def _print(found: Explanation) -> None:
     _print_changes(found)
     for place in found.places:
         _print_place(place)
+    _print_links(found)
     _print_events(found)
 
 
@@ -79,6 +80,23 @@ def _print_changes(found: Explanation) -> None:
     for change in found.changes:
         why = f"  [dim]{escape('; '.join(change.why))}[/dim]" if change.why else ""
         say(f"  {escape(change.name)}: {escape(_shown(change.before))} → {escape(_shown(change.after))}{why}")
+
+
+def _print_links(found: Explanation) -> None:
+    """Print which records stood for it, where that is more than the places above say."""
+    if all(link.until is None for link in found.links):
+        return
+    say("\n[bold]links through time[/bold]")
+    lines = [
+        (
+            f"{link.connector} {link.object} {link.record}",
+            _shown(link.since),
+            "still" if link.until is None else _shown(link.until),
+            link.end,
+        )
+        for link in found.links
+    ]
+    table(None, ("record", "since", "until", ""), lines)
 
 
 def _print_events(found: Explanation) -> None:

@@ -8,22 +8,24 @@ import sys
 import tempfile
 import traceback
 from contextlib import suppress
-from pathlib import Path
 
 import typer
 from typer.exceptions import TyperException
 
 from engage_sync.cli import (
+    approve,
     check,
     compact,
     compute,
     demo,
     explain,
+    failures,
     import_,
     init,
     plan,
     provision,
     pull,
+    rollback,
     runs,
     sandbox,
     schema,
@@ -67,6 +69,9 @@ for module in (
     explain,
     status,
     runs,
+    failures,
+    approve,
+    rollback,
     compact,
     sandbox,
 ):
@@ -96,7 +101,7 @@ def main() -> None:
         code = Mistake.exit_code
         _leave_stdout()
     except Exception as error:  # noqa: BLE001  the last door: a bug ends in one line and a report, never a traceback
-        _tell(f"this is a bug ({type(error).__name__}); the report is in {_report(traceback.format_exc())}", EXIT_BUG)
+        _tell(f"this is a bug ({type(error).__name__}); the report {_report(traceback.format_exc())}", EXIT_BUG)
         code = EXIT_BUG
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -119,11 +124,19 @@ def _tell(text: str, code: int) -> None:
 def _with_answer(error: EngageError) -> str:
     """Keep the answer that was not understood, and say where."""
     if isinstance(error, Misbehaved) and error.answer:
-        return f"{error}; the answer is kept in {_report(error.answer)}"
+        return f"{error}; the answer {_report(error.answer)}"
+    if error.exit_code == EXIT_BUG:
+        return f"this is a bug: {error}; the report {_report(traceback.format_exc())}"
     return str(error)
 
 
-def _report(text: str) -> Path:
-    with tempfile.NamedTemporaryFile("w", prefix="engage-sync-", suffix=".txt", delete=False, encoding="utf-8") as file:
-        file.write(text)
-        return Path(file.name)
+def _report(text: str) -> str:
+    """Keep a text, and say where; a full disk must not hide what the text is about."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="engage-sync-", suffix=".txt", delete=False, encoding="utf-8", errors="backslashreplace"
+        ) as file:
+            file.write(text)
+            return f"is kept in {file.name}"
+    except OSError as full:
+        return f"could not be kept ({full.strerror or full})"

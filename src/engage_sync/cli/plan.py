@@ -20,7 +20,7 @@ def plan(connector: Only = None, as_of: AsOf = None, project: ProjectFolder = HE
 
     at = instant_or_now(as_of)
     with wiring.open_workspace(project) as workspace, drawn(quiet=as_json) as progress:
-        report = cycle.plan(workspace, connector, at, clock=clock, progress=progress)
+        report = cycle.plan(workspace, connector, at, clock=clock, clocked=as_of is None, progress=progress)
     if as_json:
         print_json(views.plan_json(report))
     else:

@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from engage_sync.cli.logs import configure
 from engage_sync.cli.output import ERR, say, table
+from engage_sync.cli.verified import print_verified
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -90,23 +91,25 @@ def print_errors(report: Report) -> None:
 
 def print_report(report: Report) -> None:
     """Print a run: a line per object with its buckets, then what held it or went wrong."""
-    lines = [
-        (name, object_, _counted(counts))
-        for name, objects in report.connectors.items()
-        for object_, counts in objects.items()
-    ]
     say(f"Run {report.run}: {report.status}, {report.reads} read and {report.writes} write calls.")
     if report.connectors:
-        table(None, ("connector", "object", "records"), lines)
+        print_buckets(report.connectors)
     else:
         say("This project has no connectors/NAME.yaml, so there is no CRM to write to.")
     if report.no_record:
         say(f"{report.no_record:,} users and accounts have no record in a CRM.")
     _print_signals(report)
+    print_verified(report)
     print_errors(report)
     every = [counts for objects in report.connectors.values() for counts in objects.values()]
     if any(counts["refused"] + counts["failed"] for counts in every):
-        say(f"Refused and failed records are listed by `engage-sync runs {report.run}`.")
+        say("Refused and failed records are listed by `engage-sync failures`.")
+    if report.waiting is not None:
+        wait = "record waits for its" if report.waiting.records == 1 else "records wait for their"
+        say(
+            f"{report.waiting.records:,} refused {wait} next attempt, the first at {report.waiting.first:%H:%M} UTC;"
+            " `engage-sync failures retry` tries them now."
+        )
 
 
 def _print_signals(report: Report) -> None:
@@ -141,6 +144,20 @@ def _print_moves(report: Report) -> None:
         say(f"signal {escape(name)}: {counts['on']:,} would fire, {counts['off']:,} would clear")
 
 
+def print_buckets(connectors: Mapping[str, Mapping[str, Mapping[str, int]]], *, title: str | None = None) -> None:
+    """Print how many records of each object ended in which bucket."""
+    lines = [
+        (name, object_, _counted(counts)) for name, objects in connectors.items() for object_, counts in objects.items()
+    ]
+    if lines:
+        table(title, ("connector", "object", "records"), lines)
+
+
+def holds_records(connectors: Mapping[str, Mapping[str, Mapping[str, int]]]) -> bool:
+    """Tell whether a run counted any record: a pull does not, nor one that ended before its plan."""
+    return any(any(counts.values()) for objects in connectors.values() for counts in objects.values())
+
+
 def _counted(counts: Mapping[str, int]) -> str:
     """Name the buckets that hold records."""
     held = [f"{counts[bucket]:,} {bucket.replace('_', ' ')}" for bucket in BUCKETS if counts[bucket]]
@@ -150,13 +167,24 @@ def _counted(counts: Mapping[str, int]) -> str:
 def print_plan(report: Report) -> None:
     """Print a plan: counts, then the first changes, record by record."""
     print_report(report)
+    for name, price in report.price.items():
+        if (sentence := price.sentence(name)) is not None:
+            say(escape(sentence) + ".")
     _print_moves(report)
     changes = report.changes
     if not changes.height:
         if report.exit == 0:
             say("Nothing to write: the CRM holds what is wanted.")
         return
+    from engage_sync.sync.drift_answers import set_by  # noqa: PLC0415  start-up: --help needs none of it
+
     columns = ("object", "record", "entity", "field", "before", "after", "decision")
-    table("\nChanges", columns, changes.head(SHOWN_CHANGES).select(columns).iter_rows())
+    shown = changes.head(SHOWN_CHANGES)
+    who = set_by(shown, report.drift)
+    lines = shown.select(columns).iter_rows()
+    if any(who):
+        table("\nChanges", (*columns, "set by"), ((*line, one) for line, one in zip(lines, who, strict=True)))
+    else:
+        table("\nChanges", columns, lines)
     if changes.height > SHOWN_CHANGES:
         say(f"… and {changes.height - SHOWN_CHANGES:,} more (`--json` gives all of them).")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 
 from engage_sync.cli.options import HERE, AsJson, ProjectFolder
 from engage_sync.cli.output import minute, print_json, say, table
+from engage_sync.cli.pull import print_reconciled
+from engage_sync.cli.reporting import holds_records, print_buckets
+from engage_sync.core.holds import NAMED
 
 if TYPE_CHECKING:
-    from engage_sync.sync.views import JournalAnswer
+    from engage_sync.sync.views import JournalAnswer, RunAnswer
 
 SHOWN_RUNS = 30
 SHOWN_LINES = 100
+DRIFT = ("object", "record", "field", "theirs", "ours", "outcome", "author", "since")
 SIGNALS = ("signal", "phase", "entity", "external_id", "action", "connector", "status", "attempts", "message")
 
 
@@ -48,7 +52,7 @@ def runs(
             one["run"],
             one["command"],
             minute(one["as_of"]),
-            one["status"],
+            one["status"] + _approval(one),
             one["exit"],
             one["calls"]["read"],
             one["calls"]["write"],
@@ -61,14 +65,46 @@ def runs(
 
 def _print_one(answer: JournalAnswer) -> None:
     about = f"{answer['command']} as of {minute(answer['as_of'])} UTC, {answer['status']} (exit {answer['exit']})"
-    say(f"Run {answer['run']}: {about}")
+    say(f"Run {answer['run']}: {about}{_approval(answer)}")
     for reason in answer["held"]:
         say(f"  held: {escape(reason)}")
+    _print_held_records(answer["holds"])
     for name, text in answer["errors"].items():
         say(f"  {name}: {escape(text)}")
-    print_lines("Held", ("object", "record", "field", "before", "after", "decision"), answer["held_changes"])
+    if answer["reconciled"] is not None:
+        print_reconciled(answer["reconciled"])
+    if holds_records(answer["connectors"]):
+        print_buckets(answer["connectors"])
+    print_lines(
+        "Plan" if answer["command"] == "rollback" else "Held",
+        ("object", "record", "field", "before", "after", "decision"),
+        answer["held_changes"],
+    )
+    print_lines("Changed by somebody else", DRIFT, [_with_minute(line) for line in answer["drift"]])
     print_lines("Signals", SIGNALS, answer["deliveries"])
     print_lines(None, ("object", "record", "field", "before", "after", "status", "message"), answer["journal"])
+
+
+def _print_held_records(holds: Sequence[Mapping[str, Any]]) -> None:
+    """List the records, or users, that the sentences of brakes could not spell out."""
+    for hold in holds:
+        records, more = hold["records"], hold["count"] - len(hold["records"])
+        if hold["count"] > NAMED and records:
+            place = " ".join(part for part in (hold["connector"], hold["object"]) if part)
+            rest = f" … and {more:,} more" if more else ""
+            say(f"  {escape(place)} {hold['kind']}: {escape(', '.join(records))}{rest}")
+
+
+def _approval(answer: RunAnswer) -> str:
+    """Say which held run a run went on with, or which run went on with it."""
+    if answer["approved_by"] is not None:
+        return f", approved by run {answer['approved_by']}"
+    return "" if answer["approved"] is None else f", approving run {answer['approved']}"
+
+
+def _with_minute(line: Mapping[str, object]) -> Mapping[str, object]:
+    """Give a line of drift with its instant as a person reads it."""
+    return {**line, "since": minute(str(line["since"]))}
 
 
 def print_lines(title: str | None, columns: Sequence[str], lines: Sequence[Mapping[str, object]]) -> None:

@@ -32,7 +32,9 @@ def _run(connector: str | None, as_of: str | None, project: Path, *, as_json: bo
 
     at = instant_or_now(as_of)
     with wiring.open_workspace(project) as workspace, drawn(quiet=as_json) as progress:
-        report = cycle.sync(workspace, connector, at, clock=clock, pulling=pulling, progress=progress)
+        report = cycle.sync(
+            workspace, connector, at, clock=clock, pulling=pulling, clocked=as_of is None, progress=progress
+        )
     if as_json:
         print_json(views.report_json(report))
     else:

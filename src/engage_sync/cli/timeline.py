@@ -14,6 +14,7 @@ from rich.markup import escape
 from engage_sync.cli.output import say, table
 
 if TYPE_CHECKING:
+    from engage_sync.sync.link_history import Link
     from engage_sync.sync.timeline import Change, Interval, Timeline
 
 LEVELS = "▁▂▃▄▅▆▇█"
@@ -32,6 +33,9 @@ def print_timeline(found: Timeline) -> None:
         if intervals:
             say("")
             table(title, ("", "entered", "left"), (_interval(one, zone) for one in reversed(intervals)))
+    if found.links:
+        say("")
+        table("links", ("when", "what"), list(_link_lines(found.links, zone))[::-1])
     if rows := list(_score_rows(found)):
         say("")
         table("scores", ("", "newest", "band", "by day"), rows, right=("newest",))
@@ -47,6 +51,21 @@ def print_timeline(found: Timeline) -> None:
 
 def _interval(one: Interval, zone: ZoneInfo) -> tuple[str, str, str]:
     return one.name, _local(one.entered_at, zone), "still" if one.left_at is None else _local(one.left_at, zone)
+
+
+def _link_lines(links: Sequence[Link], zone: ZoneInfo) -> Iterator[tuple[str, str]]:
+    """Give a line for each beginning and end of a link, oldest first. Where a merge moved it, that is one line."""
+    moved = {(one.connector, one.object, one.moved_to, one.until) for one in links if one.moved_to}
+    lines = []
+    for one in links:
+        if (one.connector, one.object, one.record, one.since) not in moved:
+            lines.append((one.since, f"linked to {one.object} {one.record} ({one.connector})"))
+        if one.until is not None and one.moved_to:
+            lines.append((one.until, f"{one.object} {one.record} moved to {one.moved_to}: merged ({one.connector})"))
+        elif one.until is not None:
+            lines.append((one.until, f"no longer linked: {one.object} {one.record} {one.end} ({one.connector})"))
+    for instant, text in sorted(lines):
+        yield _local(instant, zone), text
 
 
 def _change(one: Change, zone: ZoneInfo) -> tuple[str, int, str, str]:

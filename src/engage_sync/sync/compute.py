@@ -16,13 +16,14 @@ from engage_sync.core.definitions import Entity, ObjectMap
 from engage_sync.core.matching import Matches, match
 from engage_sync.core.population import CrmValues, Population, with_crm_properties
 from engage_sync.core.scores import benchmark_numbers
+from engage_sync.state import links
 from engage_sync.sync import history
 from engage_sync.sync.computed import Computed, ObjectKey
 from engage_sync.sync.documents import encode, frame_of, read_fields
 from engage_sync.sync.measuring import measured
 from engage_sync.sync.wiring import Workspace, connector_classes, kind_of
 
-CONTESTED = "contested"
+CONTESTED = links.CONTESTED
 """The level of a stored link that ended ambiguous: kept, so that the next run finds the same, and linking nobody."""
 
 

@@ -4,38 +4,53 @@ module beside this one. `plan` is the cycle stopped before the push. One `as_of`
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 import polars as pl
 
+from engage_sync.core.brakes import looks_back
+from engage_sync.core.holds import Hold
 from engage_sync.core.plan import Bucket
 from engage_sync.errors import Mistake
 from engage_sync.sync.compute import compute, record
 from engage_sync.sync.computed import Computed
 from engage_sync.sync.deliver import deliver
 from engage_sync.sync.doctor import remember_account
+from engage_sync.sync.drift import Onlooker
+from engage_sync.sync.holding import Terms, Watch, keep_baseline, keep_silences, watch
 from engage_sync.sync.moves import moved, switching
-from engage_sync.sync.planning import prepare, write_calls
+from engage_sync.sync.planning import prepare
 from engage_sync.sync.progress import SILENT, Progress
 from engage_sync.sync.pull import pull as pull_connector
 from engage_sync.sync.push import Pushed, Target, count_buckets, push
+from engage_sync.sync.quota import price, ration
+from engage_sync.sync.readback import Fields, look_after, read_back
+from engage_sync.sync.reconcile import reconcile
 from engage_sync.sync.reports import Clock, Report, Running, running
+from engage_sync.sync.rollback import forget_undone
 from engage_sync.sync.sessions import Session
-from engage_sync.sync.wiring import Workspace, kind_of
+from engage_sync.sync.wiring import Only, Workspace, kind_of
 
 __all__ = ["Report", "plan", "pull", "recompute", "sync"]
 
 
-def pull(workspace: Workspace, only: str | None, *, clock: Clock, progress: Progress = SILENT) -> Report:
-    """Mirror what changed in the CRMs, and nothing else. Without a connector there is nothing to do: a Mistake."""
+def pull(
+    workspace: Workspace, only: str | None, *, clock: Clock, reconciling: bool = False, progress: Progress = SILENT
+) -> Report:
+    """Mirror what changed in the CRMs, and nothing else; `reconciling`, compare the mirror with all they hold, too.
+    Without a connector there is nothing to do: a Mistake."""
     if not workspace.connector_files(only):
         raise Mistake("this project has no connectors/NAME.yaml, so there is no CRM to pull from")
     with (
         running(workspace, "pull", clock(), clock) as current,
         current.opened(only) as sessions,
     ):
-        _pull(workspace, sessions, current, progress)
+        if reconciling:
+            _reconcile(workspace, sessions, current, progress)
+        else:
+            _pull(workspace, sessions, current, progress)
         return current.finish(None)
 
 
@@ -54,9 +69,15 @@ def recompute(
 
 
 def plan(
-    workspace: Workspace, only: str | None, as_of: datetime, *, clock: Clock, progress: Progress = SILENT
+    workspace: Workspace,
+    only: Only,
+    as_of: datetime,
+    *,
+    clock: Clock,
+    clocked: bool = False,
+    progress: Progress = SILENT,
 ) -> Report:
-    """Pull, compute and plan; only the mirror is written."""
+    """Pull, compute and plan; only the mirror is written. `clocked` tells that `as_of` was read from the clock."""
     with (
         running(workspace, "plan", as_of, clock) as current,
         current.opened(only) as sessions,
@@ -66,10 +87,11 @@ def plan(
         computed = compute(workspace, as_of)
         current.moves = moved(workspace, computed)
         current.switching = switching(computed)
-        _plan(workspace, sessions, computed)
-        for session in sessions:
-            if session.prepared is not None:
-                current.planned_writes += write_calls(session.prepared, session.file)
+        current.holds = _clock_behind(workspace, as_of) if clocked else ()
+        _plan(workspace, sessions, computed, current, Way(clocked=clocked))
+        _keep_held(workspace, sessions, current)
+        current.price = {session.file.name: price(session) for session in sessions}
+        current.planned_writes = sum(one.write_calls or 0 for one in current.price.values())
         return current.finish(computed)
 
 
@@ -80,24 +102,58 @@ def sync(
     *,
     clock: Clock,
     pulling: bool = True,
+    retrying: bool = False,
+    clocked: bool = False,
     progress: Progress = SILENT,
 ) -> Report:
-    """Do everything; without `pulling`, on the mirror as it is. A look back is refused."""
-    if _is_look_back(workspace, as_of):
+    """Do everything; without `pulling`, on the mirror as it is; `retrying`, write what failed before and nothing else.
+    A look back is refused; where `as_of` was read from the clock (`clocked`), it is held."""
+    command = "sync" if pulling else "retry" if retrying else "push"
+    way = Way(command, pulling=pulling, retrying=retrying, clocked=clocked)
+    return go(workspace, only, as_of, way, clock=clock, progress=progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a cycle goes. `approved` is the held run that it continues, `approvals` are the holds of that run."""
+
+    command: str = "plan"
+    pulling: bool = False
+    retrying: bool = False
+    clocked: bool = False
+    approved: int | None = None
+    approvals: tuple[Hold, ...] = ()
+
+
+def go(
+    workspace: Workspace, only: Only, as_of: datetime, way: Way, *, clock: Clock, progress: Progress = SILENT
+) -> Report:
+    """Go through one cycle to its end."""
+    behind = _clock_behind(workspace, as_of)
+    if behind and not way.clocked:
         raise Mistake(_look_back(workspace, as_of))
     with (
-        running(workspace, "sync" if pulling else "push", as_of, clock) as current,
+        running(workspace, way.command, as_of, clock) as current,
         current.opened(only) as sessions,
     ):
-        if pulling:
+        current.approved, current.holds = way.approved, behind
+        if behind:
+            return current.finish(None)
+        if way.approved is not None:
+            workspace.state.release_undone(way.approved)
+        if way.pulling:
             _pull(workspace, sessions, current, progress)
         progress.step("computing")
         computed = compute(workspace, as_of)
         record(workspace, current.id, computed)
-        _plan(workspace, sessions, computed)
+        looking = _plan(workspace, sessions, computed, current, way)
+        keep_silences(looking)
         _keep_held(workspace, sessions, current)
         for session in sessions:
+            ration(workspace, session, computed)
             _push(workspace, session, current, progress)
+            if not way.retrying and session.free():
+                keep_baseline(looking, session.file, session.schema, session.planned())
         _deliver(workspace, sessions, current, progress)
         return current.finish(computed)
 
@@ -105,6 +161,12 @@ def sync(
 def _is_look_back(workspace: Workspace, as_of: datetime) -> bool:
     newest = workspace.state.newest_recorded()
     return newest is not None and as_of < newest.as_of
+
+
+def _clock_behind(workspace: Workspace, as_of: datetime) -> tuple[Hold, ...]:
+    """Give the hold of a run whose instant lies before what is recorded."""
+    newest = workspace.state.newest_recorded()
+    return (looks_back(as_of, newest.id, newest.as_of),) if newest is not None and as_of < newest.as_of else ()
 
 
 def _look_back(workspace: Workspace, as_of: datetime) -> str:
@@ -120,18 +182,43 @@ def _pull(workspace: Workspace, sessions: list[Session], current: Running, progr
             pull_connector(workspace, session.file, session.connector, run=current.id, progress=progress.pulled)
 
 
-def _plan(workspace: Workspace, sessions: list[Session], computed: Computed) -> None:
+def _reconcile(workspace: Workspace, sessions: list[Session], current: Running, progress: Progress) -> None:
+    for session in sessions:
+        session.reconciled = {}
+        found = partial(reconcile, workspace, session.file, session.connector, run=current.id, progress=progress)
+        with session.guarded():
+            for one in found(began=current.clock()):
+                session.reconciled[one.object] = one
+
+
+def _plan(workspace: Workspace, sessions: list[Session], computed: Computed, current: Running, way: Way) -> Watch:
+    now = current.clock()
+    terms = Terms(current.id, current.clock if way.clocked else None, way.approvals)
+    looking = watch(workspace, computed, terms, [session.file.name for session in sessions])
+    current.drift = Onlooker(workspace, current.id, keeps=way.command != "plan")
     for session in sessions:
         if session.error is not None:
             continue
         with session.guarded():
             session.schema = session.connector.check()
             remember_account(workspace, session.file, session.schema)
-            session.prepared = prepare(workspace, session.file, computed, session.schema)
-            held = bool(session.prepared.held)
+            owning = partial(current.drift.owned, session.connector, computed.as_of)
+            session.prepared = prepare(
+                workspace,
+                session.file,
+                computed,
+                session.schema,
+                now=now,
+                looking=looking,
+                retrying=way.retrying,
+                owning=owning,
+            )
+            session.incomplete = session.prepared.refuses()
+            held = session.prepared.held
             session.buckets = {
                 name: count_buckets(found, None, held=held) for name, found in session.prepared.plans.items()
             }
+    return looking
 
 
 def _keep_held(workspace: Workspace, sessions: list[Session], current: Running) -> None:
@@ -150,12 +237,24 @@ def _push(workspace: Workspace, session: Session, current: Running, progress: Pr
         if session.error is None:
             kind = kind_of(object_map, session.connector.limits)
             unique = object_map.match_external_id
-            target = Target(workspace, session.connector, session.file.name, kind, current.id, current.clock, unique)
+            told = session.prepared.described.get(object_map.object)
+            target = Target(
+                *(workspace, session.connector, session.file.name, kind, current.id, current.clock, unique, told),
+                ranked=session.ranked,
+            )
+            forget_undone(target, found)
             pushed = push(target, found, partial(progress.pushed, object_map.object))
             session.error = pushed.error
+            fields = Fields.of(object_map.write, session.schema, object_map.object)
+            look_after(target, found, pushed, fields)
+            verified = read_back(target, found, pushed, session.file.verify, fields)
+            if verified is not None:
+                session.verified[object_map.object] = verified
+            if current.drift is not None:
+                current.drift.settle(found, pushed.buckets)
             session.incomplete |= not {Bucket.FAILED, Bucket.REFUSED}.isdisjoint(pushed.buckets.values())
         else:
-            pushed = Pushed.unsent(found)
+            pushed = Pushed.unsent(found, session.error)
         session.buckets[object_map.object] = count_buckets(found, pushed, held=False)
 
 

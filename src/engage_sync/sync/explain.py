@@ -5,7 +5,7 @@ the record it is matched with and what a push would write there, and the newest 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
@@ -23,6 +23,7 @@ from engage_sync.sync.documents import decode, with_ages
 from engage_sync.sync.explain_tree import Node, tree
 from engage_sync.sync.explain_types import Reason, reasons
 from engage_sync.sync.history import kept_benchmarks
+from engage_sync.sync.link_history import Link, link_history, links_json, why_unlinked
 from engage_sync.sync.places import Place, places
 from engage_sync.sync.rows import iso_text, json_value
 from engage_sync.sync.unknown import unknown
@@ -61,6 +62,8 @@ class Explanation:
     places: tuple[Place, ...]
     counts: tuple[dict[str, Json], ...]
     newest: tuple[dict[str, Json], ...]
+    links: tuple[Link, ...]
+    """Which records stood for it through time, under all its ids, as of today's mirror."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +89,16 @@ def explain(workspace: Workspace, entity: Entity, external_id: str, as_of: datet
     marks = {name: (before.get(name), now) for name, now in read.benchmarks.items()}
     full = Shown(entity, shown.run, shown.as_of, ready(shown.frame, read.accounts, asking), shown.counts)
     judged = not values.get("deactivated")
-    counts, messages = _happened(workspace, shown)
+    ids = newest.ids_of(workspace.store, external_id, shown.as_of) if entity is Entity.USER else [external_id]
+    counts, messages = _happened(workspace, shown, ids)
+    links = link_history(workspace, entity, ids)
     return Explanation(
         entity=entity,
         external_id=external_id,
         as_of=shown.as_of,
         run=shown.run,
         row=json.loads(json_rows(workspace, shown)[0]),
-        reasons=reasons(model, shown, values),
+        reasons=reasons(model, shown, values, parted=why_unlinked(links)),
         tree=tree(full.frame, asking, marks) if judged else (),
         model_changed=read.model is not None and read.model != project.model_digest,
         since=None if last is None else last.id,
@@ -101,6 +106,7 @@ def explain(workspace: Workspace, entity: Entity, external_id: str, as_of: datet
         places=tuple(places(workspace, full)),
         counts=counts,
         newest=messages,
+        links=links,
     )
 
 
@@ -120,6 +126,7 @@ def explanation_json(found: Explanation) -> Json:
         "records": [asdict(place) for place in found.places],
         "events": list(found.counts),
         "newest": list(found.newest),
+        "link_history": links_json(found.links),
     }
 
 
@@ -207,10 +214,11 @@ def _because(column: str, why: Mapping[str, tuple[str, ...]], marks: Marks) -> t
     return (moved,) if column.startswith("scores.") and moved else why.get(column, ())
 
 
-def _happened(workspace: Workspace, shown: Shown) -> tuple[tuple[dict[str, Json], ...], tuple[dict[str, Json], ...]]:
+def _happened(
+    workspace: Workspace, shown: Shown, ids: Sequence[str]
+) -> tuple[tuple[dict[str, Json], ...], tuple[dict[str, Json], ...]]:
     """Give the commonest events in the activity window, and the newest messages, under all ids of the entity."""
-    store, identity = workspace.store, shown.frame["external_id"][0]
-    ids = newest.ids_of(store, identity, shown.as_of) if shown.entity is Entity.USER else [identity]
+    store = workspace.store
     window = workspace.project.model.activity.window
     counted = newest.event_counts(store, entity=shown.entity, ids=ids, as_of=shown.as_of, window=window, limit=COUNTED)
     messages = newest.newest_messages(store, entity=shown.entity, ids=ids, as_of=shown.as_of, limit=NEWEST)

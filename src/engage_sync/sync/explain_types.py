@@ -20,14 +20,15 @@ class Reason:
     why: str
 
 
-def reasons(model: Model, shown: Shown, values: dict[str, Json]) -> tuple[Reason, ...]:
-    """Give the reasons for the types of a user, or for an account's roll-ups, from its row."""
+def reasons(model: Model, shown: Shown, values: dict[str, Json], *, parted: str = "") -> tuple[Reason, ...]:
+    """Give the reasons for the types of a user, or for an account's roll-ups, from its row. `parted` says what became
+    of its last link, where it has none."""
     if shown.entity is Entity.USER:
-        return tuple(_user_reasons(model, shown, values))
+        return tuple(_user_reasons(model, shown, values, parted))
     return tuple(_account_reasons(model, values))
 
 
-def _user_reasons(model: Model, shown: Shown, values: dict[str, Json]) -> Iterator[Reason]:
+def _user_reasons(model: Model, shown: Shown, values: dict[str, Json], parted: str) -> Iterator[Reason]:
     if values["deactivated"]:
         yield Reason(
             "deactivated", holds=True, why="a deactivated user has no verdicts, and its CRM fields are cleared"
@@ -43,7 +44,7 @@ def _user_reasons(model: Model, shown: Shown, values: dict[str, Json]) -> Iterat
         if name in types:
             yield Reason(name, holds=True, why=why)
     yield Reason("power", holds="power" in types, why=_power_why(model, shown, values))
-    yield from _influencer_reasons(model, values, types)
+    yield from _influencer_reasons(model, values, types, parted)
 
 
 def _power_why(model: Model, shown: Shown, values: dict[str, Json]) -> str:
@@ -59,9 +60,11 @@ def _power_why(model: Model, shown: Shown, values: dict[str, Json]) -> str:
     return f"{have}, {'within' if values['power_rank'] <= limit else 'more than'} {edge}"
 
 
-def _influencer_reasons(model: Model, values: dict[str, Json], types: list[str]) -> Iterator[Reason]:
+def _influencer_reasons(model: Model, values: dict[str, Json], types: list[str], parted: str) -> Iterator[Reason]:
     rule = model.influencer
     linked = "linked to a live CRM contact" if values["linked"] else "not linked to a live CRM contact"
+    if parted and not values["linked"]:
+        linked += f" ({parted})"
     where = ""
     if rule.where is not None:
         held = {True: "holds", False: "does not hold", None: "is unknown"}[values["influencer_where"]]  # type: ignore[index]

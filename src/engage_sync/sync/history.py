@@ -18,7 +18,8 @@ from engage_sync.core.scores import Benchmark, benchmark_numbers
 from engage_sync.state.runs import Run
 from engage_sync.sync import outbox
 from engage_sync.sync.computed import Computed
-from engage_sync.sync.documents import read_fields
+from engage_sync.sync.documents import LINKS, read_fields
+from engage_sync.sync.link_history import parted
 from engage_sync.sync.wiring import Workspace
 
 NO_LONGER = "its rule does not hold any more"
@@ -53,12 +54,28 @@ def _transitions(workspace: Workspace, run: int, last: Run, computed: Computed, 
     asking = Asking(model, entity, computed.as_of, workspace.project.timezone)
     marks = benchmarks(last, computed.verdicts.benchmarks)
     told = with_reasons(transitions(old, new, model, entity), frame, asking, marks)
+    told = _with_parted(workspace, computed, entity, told, both)
     reasons = pl.Series([json.dumps(one, ensure_ascii=False) for one in told["reasons"].to_list()], dtype=pl.String)
     return told.with_columns(
         pl.lit(entity.value).alias("entity"),
         pl.lit(computed.as_of).cast(_KEPT["at"]).alias("at"),
         reasons.alias("reasons"),
     ).select(list(_KEPT))
+
+
+def _with_parted(
+    workspace: Workspace, computed: Computed, entity: Entity, told: pl.DataFrame, both: pl.DataFrame
+) -> pl.DataFrame:
+    """Add to the reasons of other types what became of the records that an entity lost."""
+    types = told.filter(kind="type")
+    if types.is_empty():
+        return told
+    before = both.join(types, on="external_id", how="semi").select("external_id", document="before")
+    now = linked(computed).filter(entity=entity.value)
+    lost = parted(workspace, read_fields(before, {"links": LINKS}), now).rename({"text": "lost"})
+    more = pl.when(pl.col("kind") == "type").then("lost").fill_null([])
+    joined = told.join(lost, on="external_id", how="left", maintain_order="left")
+    return joined.with_columns(pl.concat_list("reasons", more).alias("reasons")).drop("lost")
 
 
 def _switched(workspace: Workspace, computed: Computed) -> pl.DataFrame:

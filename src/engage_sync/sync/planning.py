@@ -3,24 +3,30 @@ Writes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from math import ceil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import polars as pl
 
 from engage_sync.config.project import ConnectorFile
-from engage_sync.connectors.base import Limits, Schema
+from engage_sync.connectors.base import Schema
 from engage_sync.core.asking import Asking
-from engage_sync.core.brakes import brakes
 from engage_sync.core.definitions import ObjectMap
-from engage_sync.core.plan import CHANGES, EXECUTED, FieldLimit, ObjectPlan, plan_object
+from engage_sync.core.holds import Hold
+from engage_sync.core.plan import CHANGES, REFUSED, FieldLimit, ObjectPlan, plan_object
+from engage_sync.core.undo import disowned, kept_undone
 from engage_sync.core.unique_ids import refuse_taken
 from engage_sync.core.wanted import wanted
+from engage_sync.sync.claims import claimed, laid_over
 from engage_sync.sync.computed import Computed
+from engage_sync.sync.failures import described, with_failures
+from engage_sync.sync.holding import Watch, holds
 from engage_sync.sync.inheritance import inherited, overlaid, remembered
-from engage_sync.sync.push import SLICE
 from engage_sync.sync.wiring import Workspace, connector_classes
+
+Owning = Callable[[ObjectPlan, ObjectMap, pl.DataFrame, Mapping[str, FieldLimit] | None], ObjectPlan]
+"""Decides, over a plan and the mirrored records it is made from, about what somebody else set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,32 +35,56 @@ class Prepared:
 
     connector: str
     plans: Mapping[str, ObjectPlan]
-    held: tuple[str, ...]
+    holds: tuple[Hold, ...]
+    described: Mapping[str, str | None] = field(default_factory=dict)
+    """By object, what tells one description of its fields from another."""
+
+    @property
+    def held(self) -> bool:
+        """Whether a brake holds it."""
+        return bool(self.holds)
 
     def changes(self) -> pl.DataFrame:
         """Give the changes of all objects in one frame."""
         return pl.concat([pl.DataFrame(schema=CHANGES), *(plan.changes for plan in self.plans.values())])
 
+    def refuses(self) -> bool:
+        """Tell whether a value is refused or waits, also one to be cleared on a record that counts as unlinked."""
+        return any(bool(plan.changes["decision"].is_in(REFUSED).any()) for plan in self.plans.values())
 
-def prepare(workspace: Workspace, file: ConnectorFile, computed: Computed, schema: Schema | None) -> Prepared:
-    """Plan every object of one connector. Without a schema nothing is checked against the CRM's fields."""
-    plans = {object_map.object: _plan(workspace, file, object_map, computed, schema) for object_map in file.objects}
-    partly = tuple(
-        f"the mirror of {name} is not whole yet; run `engage-sync pull {file.name}` first"
-        for name in plans
-        if not workspace.state.loaded(file.name, name)
-    )
-    held = partly + brakes(
-        list(plans.values()),
-        limits=workspace.project.brakes,
-        newest_message_at=computed.newest_message_at,
-        as_of=computed.as_of,
-    )
-    return Prepared(file.name, plans, held)
+
+def prepare(
+    workspace: Workspace,
+    file: ConnectorFile,
+    computed: Computed,
+    schema: Schema | None,
+    *,
+    now: datetime,
+    looking: Watch,
+    retrying: bool = False,
+    owning: Owning | None = None,
+) -> Prepared:
+    """Plan every object of one connector. Without a schema nothing is checked against the CRM's fields. `now` is the
+    run's clock, by which refused records wait; `looking` what the brakes look at; `retrying` plans what failed, and
+    nothing else. `owning` decides about what somebody else set; without it such values stay where a lock may run."""
+    plans, told = {}, {}
+    for object_map in file.objects:
+        limits = None if schema is None else limits_of(schema, object_map.object)
+        plan = _plan(workspace, file, object_map, computed, limits, owning)
+        told[object_map.object] = described(object_map.write, limits)
+        plans[object_map.object] = with_failures(
+            workspace.state, plan, told[object_map.object], now=now, retrying=retrying
+        )
+    return Prepared(file.name, plans, holds(looking, file, schema, plans), told)
 
 
 def _plan(
-    workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, computed: Computed, schema: Schema | None
+    workspace: Workspace,
+    file: ConnectorFile,
+    object_map: ObjectMap,
+    computed: Computed,
+    limits: Mapping[str, FieldLimit] | None,
+    owning: Owning | None,
 ) -> ObjectPlan:
     key = (file.name, object_map.object)
     found = computed.matches[key]
@@ -63,9 +93,12 @@ def _plan(
     gone = workspace.state.gone(file.name, object_map.object)
     digits = connector_classes()[file.connector].limits.datetime_digits
     written = workspace.state.written(file.name, object_map.object, fields)
+    intents = workspace.state.intents(file.name, object_map.object)
+    claims = claimed(intents, written, computed.records[key], object_map.write, datetime_digits=digits)
+    written = laid_over(written, claims)
     heirs = inherited(written, gone, computed.records[key], object_map.write, datetime_digits=digits)
-    written = overlaid(written, heirs)
-    limits = None if schema is None else limits_of(schema, object_map.object)
+    undone = workspace.state.undone(file.name, object_map.object)
+    written = disowned(overlaid(written, heirs), undone)
     asking = Asking(project.model, object_map.entity, computed.as_of, project.timezone)
     plan = plan_object(
         object_map,
@@ -78,8 +111,11 @@ def _plan(
         limits=limits,
         datetime_digits=digits,
     )
+    if owning is not None:
+        plan = owning(plan, object_map, computed.records[key], limits)
     plan = refuse_taken(plan, computed.records[key], object_map.match_external_id)
-    return replace(plan, remember=remembered(plan.remember, heirs))
+    plan = kept_undone(plan, undone, object_map.write, datetime_digits=digits)
+    return replace(plan, remember=remembered(remembered(plan.remember, heirs), claims))
 
 
 def limits_of(schema: Schema, object_: str) -> dict[str, FieldLimit]:
@@ -102,18 +138,3 @@ def limits_of(schema: Schema, object_: str) -> dict[str, FieldLimit]:
 def room_of(limits: Mapping[str, FieldLimit] | None) -> dict[str, int]:
     """Give how many characters each field takes, where the CRM says so."""
     return {name: found.length for name, found in (limits or {}).items() if found.length is not None}
-
-
-def write_calls(prepared: Prepared, file: ConnectorFile) -> int:
-    """Count the write calls that a push of this plan takes when nothing goes wrong."""
-    limits = connector_classes()[file.connector].limits
-    sent = (
-        plan.changes.filter(pl.col("decision").is_in(EXECUTED))["record"].n_unique() for plan in prepared.plans.values()
-    )
-    return sum(_calls(records, limits) for records in sent)
-
-
-def _calls(records: int, limits: Limits) -> int:
-    if limits.whole_above is not None and records > limits.whole_above:
-        return limits.whole_calls * ceil(records / SLICE)
-    return ceil(records / limits.push_batch)

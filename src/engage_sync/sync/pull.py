@@ -4,14 +4,14 @@ about people."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 from pydantic_core import PydanticSerializationError, to_json
 
 from engage_sync.config.project import ConnectorFile
-from engage_sync.connectors.base import Connector, Cursor, Kind, Page
+from engage_sync.connectors.base import Connector, Cursor, Kind, Page, Record
 from engage_sync.errors import Misbehaved
 from engage_sync.sync.wiring import Workspace, kind_of
 
@@ -37,18 +37,20 @@ def pull(
 ) -> list[Pulled]:
     """Pull every declared object of one connector to its end."""
     return [
-        _pull_object(workspace, file.name, connector, kind_of(object_map, connector.limits), run, progress)
+        pull_object(workspace, file.name, connector, kind_of(object_map, connector.limits), run, progress)
         for object_map in file.objects
     ]
 
 
-def _pull_object(
+def pull_object(
     workspace: Workspace, name: str, connector: Connector, kind: Kind, run: int, progress: Progress
 ) -> Pulled:
-    """Pull to the end. What changed behind a pull that was cut short comes with a second one, right after the rest."""
+    """Pull one object to its end. What changed behind a pull that was cut short comes with a second one, right after
+    the rest."""
     kept = workspace.state.cursor(name, kind.object, fields=kind.fields)
     cursor = None if kept is None else Cursor(kept)
     records = vanished = merged = pages = 0
+    newest = ""
     mark = f"pulling.{name}.{kind.object}"
     under_way = again = workspace.state.note(mark) is not None
     while True:
@@ -61,30 +63,52 @@ def _pull_object(
         _save(workspace, name, kind, page, run)
         records, vanished = records + len(page.records), vanished + len(page.vanished)
         merged, pages, cursor = merged + len(page.merged), pages + 1, page.cursor
+        newest = max(newest, *(record.updated_at.removesuffix("Z") for record in page.records), "")
         pulled = Pulled(name, kind.object, records, vanished, merged, pages)
         progress(pulled)
         if page.done and not again:
             if under_way:
                 workspace.state.set_note(mark, None)
+            _note_newest(workspace, name, kind.object, newest, run)
             return pulled
         if page.done:
             again = False
 
 
-def _save(workspace: Workspace, name: str, kind: Kind, page: Page, run: int) -> None:
-    records = pl.DataFrame(
+def last_record_at(workspace: Workspace, name: str, object_: str) -> str | None:
+    """Give when the last pull began that brought a record changed later than all before (ISO 8601); None: never."""
+    kept = workspace.state.note(f"last_record.{name}.{object_}")
+    return None if kept is None else str(json.loads(kept)["at"])
+
+
+def _note_newest(workspace: Workspace, name: str, object_: str, newest: str, run: int) -> None:
+    """Note that a pull brought something new. Every increment brings some records again; only a later stamp is new."""
+    key = f"last_record.{name}.{object_}"
+    kept = workspace.state.note(key)
+    known = "" if kept is None else str(json.loads(kept)["newest"])
+    of = workspace.state.run(run) if newest > known else None
+    if of is not None:
+        workspace.state.set_note(key, json.dumps({"at": of.started_at.isoformat(), "newest": newest}))
+
+
+def as_rows(records: Sequence[Record]) -> pl.DataFrame:
+    """Give records as the mirror takes them: record, values (JSON text), updated_at."""
+    return pl.DataFrame(
         {
-            "record": [record.id for record in page.records],
-            "values": [_document(record.values) for record in page.records],
-            "updated_at": [record.updated_at for record in page.records],
+            "record": [record.id for record in records],
+            "values": [_document(record.values) for record in records],
+            "updated_at": [record.updated_at for record in records],
         },
         schema={"record": pl.String, "values": pl.String, "updated_at": pl.String},
     )
+
+
+def _save(workspace: Workspace, name: str, kind: Kind, page: Page, run: int) -> None:
     workspace.state.save_page(
         name,
         kind.object,
         fields=kind.fields,
-        records=records,
+        records=as_rows(page.records),
         vanished=page.vanished,
         merged=page.merged,
         cursor=page.cursor,

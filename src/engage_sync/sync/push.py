@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
 from engage_sync.connectors.base import Change, Connector, Kind, Outcome, Status
-from engage_sync.core.plan import EXECUTED, Bucket, ObjectPlan
-from engage_sync.errors import EngageError
+from engage_sync.connectors.wrappers import OVER_QUOTA
+from engage_sync.core.plan import DEFERRED, EXECUTED, REFUSED, Bucket, ObjectPlan
+from engage_sync.core.waiting import WAITING
+from engage_sync.errors import EngageError, Suspended
 from engage_sync.state.outcomes import OutcomeRow
+from engage_sync.sync.failures import NOT_FITTING
 from engage_sync.sync.wiring import Workspace
 
 SLICE = 100_000
 """Records handed to a connector at once: enough to keep its calls in flight, little enough to keep memory flat."""
 RECORDED_AT_ONCE = 100
-NOT_FITTING = "DOES_NOT_FIT"
+NO_ANSWER = "NO_ANSWER"
+"""The code of an outcome without an answer (`connectors/*_push.py`)."""
+UNCLAIMED = timedelta(days=1)
+"""After so long a value that was sent without an answer shows in a pull, or never will."""
 
 _BUCKETS = {
     Status.WRITTEN: Bucket.WRITTEN,
@@ -34,12 +40,15 @@ class Pushed:
 
     buckets: dict[str, Bucket] = field(default_factory=dict)
     error: EngageError | None = None
+    unanswered: set[str] = field(default_factory=set)
+    """The records that the CRM's answers say nothing of: they failed, as far as is known."""
 
     @classmethod
-    def unsent(cls, plan: ObjectPlan) -> Pushed:
-        """Give the outcome of a push that never began because the connector had failed: all to be sent failed."""
+    def unsent(cls, plan: ObjectPlan, error: EngageError) -> Pushed:
+        """Give the outcome of a push that never began because the connector had failed: all to be sent failed, or wait
+        where nothing more may be asked of the CRM."""
         records = plan.changes.filter(pl.col("decision").is_in(EXECUTED))["record"].unique()
-        return cls(dict.fromkeys(records.to_list(), Bucket.FAILED))
+        return cls(dict.fromkeys(records.to_list(), _unsent(error)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,12 @@ class Target:
     clock: Callable[[], datetime]
     unique: str | None = None
     """The field that no two records may hold the same value of: the external id."""
+    described: str | None = None
+    """Tells one description of the object's fields from another (`sync/failures.py`)."""
+    whole: bool = True
+    """Whether the plan is about all records of the object: those that it leaves alone need no change."""
+    ranked: bool = False
+    """The changes are in the order in which they matter: what the day's calls do not reach waits."""
 
 
 def push(target: Target, plan: ObjectPlan, progress: Callable[[int, int], None]) -> Pushed:
@@ -66,30 +81,64 @@ def push(target: Target, plan: ObjectPlan, progress: Callable[[int, int], None])
     records = sent.group_by("record", maintain_order=True).agg("field", "before", "after")
     pushed = Pushed(dict.fromkeys(records["record"].to_list(), Bucket.FAILED))
     done = 0
-    for part in (_freeing(sent, target.unique), *_by_lock(target, records).iter_slices(SLICE)):
+    parts = [_freeing(sent, target.unique), *_by_lock(target, records).iter_slices(SLICE)]
+    for number, part in enumerate(parts, start=1):
         before, after = _values(part)
         changes = [Change(record, values) for record, values in after.items()]
+        state.intend(target.name, object_, after, target.run)
         try:
             for outcomes in _in_groups(target.connector.push(target.kind, changes), _group(target, len(changes))):
-                state.record_outcomes(target.run, target.name, object_, _rows(outcomes, before, after, target.clock()))
-                pushed.buckets.update((outcome.record, _BUCKETS[outcome.status]) for outcome in outcomes)
+                tried = [outcome for outcome in outcomes if outcome.code != OVER_QUOTA]
+                state.record_outcomes(target.run, target.name, object_, _rows(target, tried, before, after))
+                pushed.buckets.update((outcome.record, _bucket(outcome)) for outcome in outcomes)
+                pushed.unanswered.update(outcome.record for outcome in tried if outcome.code == NO_ANSWER)
                 done += len(outcomes)
                 progress(min(done, records.height), records.height)
         except EngageError as error:
             pushed.error = error
+        _settle_intents(target, after, pushed)
+        if pushed.error is not None:
+            unsent = _unsent(pushed.error)
+            pushed.buckets.update((record, unsent) for later in parts[number:] for record in later["record"])
             break
-    _record_not_fitting(target, plan)
+    _record_not_fitting(target, plan, pushed)
     return pushed
 
 
+def _bucket(outcome: Outcome) -> Bucket:
+    """Say where a record ends: one that was not sent for want of quota waits, and has not failed."""
+    return Bucket.HELD if outcome.code == OVER_QUOTA else _BUCKETS[outcome.status]
+
+
+def _unsent(error: EngageError | None) -> Bucket:
+    return Bucket.HELD if isinstance(error, Suspended) else Bucket.FAILED
+
+
+def _settle_intents(target: Target, sent: Mapping[str, Values], pushed: Pushed) -> None:
+    """Drop the notes of what was about to be written, but not to records that the CRM gave no answer for."""
+    if not sent:
+        return
+    unanswered = [record for record in sent if pushed.buckets[record] is Bucket.FAILED]
+    old = target.clock() - UNCLAIMED
+    target.workspace.state.settle_intents(
+        target.name, target.kind.object, target.run, unanswered=unanswered, before=old
+    )
+
+
 def _by_lock(target: Target, records: pl.DataFrame) -> pl.DataFrame:
-    """Put records that lock the same other record beside each other: in one call they do not wait for one another."""
+    """Put records that lock the same other record beside each other: in one call they do not wait for one another.
+    Where the order is that in which they matter, only those of one call change places."""
     locked = target.connector.limits.locked_with.get(target.kind.object)
     if locked is None:
         return records
     held = target.workspace.state.records(target.name, target.kind.object, [locked])
     held = held.select("record", locked=f"crm.{locked}")
-    return records.join(held, on="record", how="left").sort("locked", "record", nulls_last=True).drop("locked")
+    limits = target.connector.limits
+    whole = limits.whole_above is not None and records.height > limits.whole_above
+    size = records.height if not target.ranked else SLICE if whole else limits.push_batch
+    calls = records.with_columns(call=pl.int_range(pl.len()) // max(size, 1))
+    beside = calls.join(held, on="record", how="left").sort("call", "locked", "record", nulls_last=True)
+    return beside.drop("call", "locked")
 
 
 def _group(target: Target, changes: int) -> int:
@@ -134,8 +183,9 @@ def _in_groups(outcomes: Iterator[Outcome], size: int) -> Iterator[list[Outcome]
 
 
 def _rows(
-    outcomes: Sequence[Outcome], before: Mapping[str, Values], after: Mapping[str, Values], at: datetime
+    target: Target, outcomes: Sequence[Outcome], before: Mapping[str, Values], after: Mapping[str, Values]
 ) -> list[OutcomeRow]:
+    at = target.clock()
     return [
         OutcomeRow(
             record=outcome.record,
@@ -148,6 +198,7 @@ def _rows(
             at=at,
             moved_to=outcome.moved_to,
             updated_at=outcome.updated_at,
+            described=target.described,
         )
         for outcome in outcomes
     ]
@@ -155,25 +206,31 @@ def _rows(
 
 def _settle(target: Target, plan: ObjectPlan) -> None:
     """Drop the failures of records that now hold what is wanted."""
+    if not target.whole:
+        return
     here = (pl.col("connector") == target.name) & (pl.col("object") == target.kind.object)
     waiting = target.workspace.state.failures().filter(here).select("record").unique()
-    open_ = plan.changes.filter(pl.col("decision").is_in([*EXECUTED, "refused"])).select("record")
+    open_ = plan.changes.filter(pl.col("decision").is_in([*EXECUTED, *REFUSED, DEFERRED])).select("record")
     settled = waiting.join(open_, on="record", how="anti")
     target.workspace.state.settle(target.name, target.kind.object, settled["record"].to_list())
 
 
-def _record_not_fitting(target: Target, plan: ObjectPlan) -> None:
+def _record_not_fitting(target: Target, plan: ObjectPlan, pushed: Pushed) -> None:
     """Keep the values that were refused before any call, one row per record, beside what the CRM refuses.
 
     After the send: what was written of the same record must not settle its failure. What stands there already, in the
-    same words, is not written again by every run.
+    same words, is not written again by every run; what the CRM itself refused of a record, now or before, and what it
+    did not answer, says when that record is tried again and stays.
     """
     state = target.workspace.state
     refused = plan.changes.filter(pl.col("decision") == "refused")
     here = (pl.col("connector") == target.name) & (pl.col("object") == target.kind.object)
     known = state.failures().filter(here & (pl.col("code") == NOT_FITTING)).select("record", "message")
+    told = [name for name, bucket in pushed.buckets.items() if bucket in {Bucket.REFUSED, Bucket.FAILED}]
+    told += plan.changes.filter(pl.col("decision") == WAITING)["record"].to_list()
     records = (
-        refused.group_by("record", maintain_order=True)
+        refused.filter(~pl.col("record").is_in(told))
+        .group_by("record", maintain_order=True)
         .agg("field", "before", "after", pl.col("reason").str.join("; ").alias("message"))
         .join(known, on=["record", "message"], how="anti", maintain_order="left")
     )
@@ -189,6 +246,8 @@ def _record_not_fitting(target: Target, plan: ObjectPlan) -> None:
                 after=dict(zip(fields, after, strict=True)),
                 at=target.clock(),
                 moved_to=None,
+                described=target.described,
+                sent=False,
             )
             for record, fields, before, after, message in part.iter_rows()
         ]
@@ -211,7 +270,7 @@ def count_buckets(plan: ObjectPlan, pushed: Pushed | None, *, held: bool) -> dic
         ended = pl.DataFrame(
             {"record": list(pushed.buckets), "ended": [bucket.value for bucket in pushed.buckets.values()]}
         )
-        overruling = (Bucket.GONE.value, Bucket.FAILED.value, Bucket.REFUSED.value)
+        overruling = (Bucket.GONE.value, Bucket.HELD.value, Bucket.FAILED.value, Bucket.REFUSED.value)
         can_change = pl.col("bucket").is_in([Bucket.WRITTEN.value, Bucket.REFUSED.value])
         buckets = buckets.join(ended, on="record", how="left").with_columns(
             pl.when(can_change & pl.col("ended").is_in(overruling)).then("ended").otherwise("bucket").alias("bucket")

@@ -12,15 +12,22 @@ from datetime import datetime
 
 import polars as pl
 
+from engage_sync.core.holds import Hold
 from engage_sync.core.plan import Bucket
 from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Held, Mistake
 from engage_sync.sync import kept_answers
+from engage_sync.sync.buckets import Miscounted, miscounts
 from engage_sync.sync.compute import summary_of, without_record
 from engage_sync.sync.computed import Computed
 from engage_sync.sync.deliver import NOTHING_DELIVERED
+from engage_sync.sync.drift import LISTING, Onlooker, counted
+from engage_sync.sync.failures import Waiting, still_waiting
 from engage_sync.sync.moves import Moved
+from engage_sync.sync.quota import Price
+from engage_sync.sync.readback import Verified, verified_json
 from engage_sync.sync.sessions import Buckets, Session, open_sessions
-from engage_sync.sync.wiring import Workspace
+from engage_sync.sync.suspension import ask_only, conclude
+from engage_sync.sync.wiring import Only, Workspace
 
 Clock = Callable[[], datetime]
 _NOTHING: Buckets = {bucket.value: 0 for bucket in Bucket}
@@ -28,7 +35,7 @@ _NOTHING: Buckets = {bucket.value: 0 for bucket in Bucket}
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a run did, for people and machines. `errors` and `held` are sentences by connector."""
+    """What a run did, for people and machines. `errors` are sentences by connector, `holds` what brakes held."""
 
     run: int
     as_of: datetime
@@ -38,7 +45,7 @@ class Report:
     no_record: int
     reads: int
     writes: int
-    held: tuple[str, ...]
+    holds: tuple[Hold, ...]
     errors: Mapping[str, str]
     changes: pl.DataFrame
     counts: Mapping[str, int]
@@ -48,6 +55,24 @@ class Report:
     """Of a plan: how many would go `on` and `off`, by signal."""
     moves: tuple[Moved, ...] = ()
     """Of a plan: how many verdicts would change against the newest recorded run."""
+    price: Mapping[str, Price] = field(default_factory=dict)
+    """Of a plan: what a push of it costs, by connector."""
+    verified: Mapping[str, Mapping[str, Verified]] = field(default_factory=dict)
+    """By connector and object what reading back showed, where anything was written."""
+    reconciled: Mapping[str, Mapping[str, object]] | None = None
+    """Of a pull that reconciles: by connector and object what was found, None for an object not reached."""
+    approved: int | None = None
+    """The held run that this one continues."""
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """The sentences of the brakes that held."""
+        return tuple(hold.sentence for hold in self.holds)
+
+    drift: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=LISTING))
+    """What somebody else set, and what became of it."""
+    waiting: Waiting | None = None
+    """The refused records whose next attempt is later, None where there are none."""
 
 
 @dataclass(slots=True)
@@ -62,24 +87,40 @@ class Running:
     signals: Mapping[str, object] = field(default_factory=lambda: NOTHING_DELIVERED)
     switching: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     undelivered: bool = False
+    undone: int | None = None
+    """Of a rollback: the run that it takes back."""
     moves: tuple[Moved, ...] = ()
+    price: Mapping[str, Price] = field(default_factory=dict)
     finished: bool = False
     unopened: dict[str, Mistake] = field(default_factory=dict)
     """The connectors whose files are wrong, with what is."""
     sessions: list[Session] = field(default_factory=list)
+    holds: tuple[Hold, ...] = ()
+    """What holds the run as a whole, beside what holds its connectors."""
+    approved: int | None = None
+    """The held run that this one continues."""
+    drift: Onlooker | None = None
+    """What this run learns about values that somebody else set."""
 
     @contextmanager
-    def opened(self, only: str | None) -> Iterator[list[Session]]:
+    def opened(self, only: Only) -> Iterator[list[Session]]:
         """Open the project's connectors, or one, for the length of a `with` block."""
         with open_sessions(self.workspace, only, self.unopened) as self.sessions:
+            ask_only(self.workspace, self.sessions, self.clock())
             yield self.sessions
 
     def finish(self, computed: Computed | None) -> Report:
         """Count, decide status and exit code, keep the summary, and give the report."""
+        for session in self.sessions:
+            conclude(self.workspace, session, self.clock())
         codes = {session.exit() for session in self.sessions} | ({EXIT_PARTIAL} if self.undelivered else set())
+        codes |= {Held.exit_code} if self.holds else set()
         exit_code = next((code for code in EXIT_ORDER if code in codes), EXIT_DONE)
         if self.unopened:
             exit_code = Mistake.exit_code
+        wrong = "; ".join(self._miscounts(computed))
+        if wrong:
+            exit_code = EXIT_BUG
         status = {EXIT_DONE: "ok", EXIT_PARTIAL: "partial", Held.exit_code: "held"}.get(exit_code, "failed")
         prepared = [session.prepared for session in self.sessions if session.prepared is not None]
         report = Report(
@@ -91,35 +132,64 @@ class Running:
             no_record=0 if computed is None else without_record(self.workspace, computed),
             reads=sum(session.connector.calls["read"] for session in self.sessions),
             writes=self.planned_writes + sum(session.connector.calls["write"] for session in self.sessions),
-            held=tuple(_named(found.connector, reason) for found in prepared for reason in found.held),
-            errors={
-                one.file.name: self._told(one.file.name, one.error) for one in self.sessions if one.error is not None
-            }
-            | {name: str(mistake) for name, mistake in self.unopened.items()},
+            holds=(*self.holds, *(hold for found in prepared for hold in found.holds)),
+            approved=self.approved,
+            errors=self._errors(),
             changes=pl.concat([found.changes() for found in prepared]) if prepared else pl.DataFrame(),
             counts=computed.counts if computed is not None else {},
             signals=self.signals,
             switching=self.switching,
             moves=self.moves,
+            price=self.price,
+            verified={one.file.name: one.verified for one in self.sessions if one.verified},
+            reconciled=_reconciled(self.sessions),
+            drift=self._drift(),
+            waiting=still_waiting(self.workspace, [one.file.name for one in self.sessions], self.clock()),
         )
-        self._keep(report, computed)
+        self._keep(report, computed, wrong)
+        if wrong:
+            raise Miscounted(wrong)
         return report
 
+    def _drift(self) -> pl.DataFrame:
+        """List what somebody else set, and keep the list with a run that pushes."""
+        if self.drift is None:
+            return pl.DataFrame(schema=LISTING)
+        open_ = [(one.planned(), one.prepared is not None and one.prepared.held) for one in self.sessions]
+        ways = [self.drift.listing([*plans.values()], otherwise="held" if held else "failed") for plans, held in open_]
+        listing = pl.concat([pl.DataFrame(schema=LISTING), *ways])
+        self.drift.keep(listing)
+        return listing
+
+    def _miscounts(self, computed: Computed | None) -> Iterator[str]:
+        """Hold the counts of every connector that was planned against what was read for it."""
+        for session in self.sessions:
+            if computed is not None and session.prepared is not None:
+                yield from miscounts(session.file.name, session.prepared.plans, session.buckets, computed.records)
+
     def _errors(self) -> dict[str, str]:
-        met = {one.file.name: self._told(one.file.name, one.error) for one in self.sessions if one.error is not None}
+        met = {one.file.name: str(one.short) for one in self.sessions if one.short is not None}
+        met |= {one.file.name: self._told(one.file.name, one.error) for one in self.sessions if one.error is not None}
         return met | {name: str(mistake) for name, mistake in self.unopened.items()}
 
     def _told(self, connector: str, error: EngageError) -> str:
         return kept_answers.told(self.workspace.project.root, f"run-{self.id}-{connector}", error)
 
-    def _keep(self, report: Report, computed: Computed | None) -> None:
+    def _keep(self, report: Report, computed: Computed | None, wrong: str) -> None:
         summary = {
             "connectors": report.connectors,
             "no_record": report.no_record,
             "calls": {"read": report.reads, "write": report.writes},
             "errors": report.errors,
             "signals": report.signals,
+            "holds": [hold.json() for hold in report.holds],
+            "approved": report.approved,
+            "verified": verified_json(report.verified),
+            "reconciled": report.reconciled,
+            "drift": counted(report.drift),
+            **({} if self.undone is None else {"undone": self.undone}),
             **({} if computed is None else summary_of(self.workspace, computed)),
+            **({"error": wrong} if wrong else {}),
         }
         self.workspace.state.finish_run(
             self.id,
@@ -157,9 +227,13 @@ def running(workspace: Workspace, command: str, as_of: datetime, clock: Clock) -
             raise
 
 
-def _named(connector: str, reason: str) -> str:
-    """Put the connector's name before a reason that does not begin with it."""
-    return reason if reason.startswith(f"{connector} ") else f"{connector}: {reason}"
+def _reconciled(sessions: list[Session]) -> Mapping[str, Mapping[str, object]] | None:
+    """Give what the reconciliation of every declared object found; None where the run did not reconcile."""
+    found = {one.file.name: (one.file, one.reconciled) for one in sessions if one.reconciled is not None}
+    return {
+        name: {item.object: None if (one := by.get(item.object)) is None else one.json() for item in file.objects}
+        for name, (file, by) in found.items()
+    } or None
 
 
 def _all_buckets(session: Session) -> dict[str, Buckets]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from engage_sync.core.definitions import Entity
+from engage_sync.sync.link_history import Link, link_history, links_json
 from engage_sync.sync.rows import iso_text
 from engage_sync.sync.unknown import unknown
 from engage_sync.sync.views import Json
@@ -67,6 +68,7 @@ class Timeline:
     signals: tuple[Interval, ...]
     transitions: tuple[Change, ...]
     scores: tuple[Day, ...]
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,19 @@ def timeline(workspace: Workspace, entity: Entity, external_id: str, as_of: date
         signals=_intervals(stretches, runs, "signals"),
         transitions=tuple(_changes(workspace, entity, external_id, runs)),
         scores=tuple(_days(stretches, runs, ZoneInfo(zone))),
+        links=_links_until(workspace, entity, external_id, as_of),
+    )
+
+
+def _links_until(workspace: Workspace, entity: Entity, external_id: str, as_of: datetime | None) -> tuple[Link, ...]:
+    """Give the links that had begun at an instant; one that ended later had not ended."""
+    links = link_history(workspace, entity, [external_id])
+    if as_of is None:
+        return links
+    return tuple(
+        replace(one, until=None, moved_to=None) if one.until is not None and one.until > as_of else one
+        for one in links
+        if one.since <= as_of
     )
 
 
@@ -130,6 +145,7 @@ def timeline_json(found: Timeline) -> Json:
             }
             for change in found.transitions
         ],
+        "links": links_json(found.links),
         "scores": [{"day": one.day, "scores": dict(one.scores), "bands": dict(one.bands)} for one in found.scores],
     }
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import polars as pl
 
@@ -16,17 +16,25 @@ from engage_sync.core.types import TYPES
 from engage_sync.errors import Mistake
 from engage_sync.state.runs import Run
 from engage_sync.sync.addresses import record_urls
+from engage_sync.sync.approval import WaitingRun, known_run, waiting_run
 from engage_sync.sync.compute import CONTESTED, compute, documents
 from engage_sync.sync.computed import Computed
 from engage_sync.sync.cycle import Report
 from engage_sync.sync.doctor import Examination
 from engage_sync.sync.documents import decode, with_ages
+from engage_sync.sync.drift_answers import Counts, drift_counts, drift_of, with_authors
+from engage_sync.sync.failures import waiting_json
 from engage_sync.sync.moves import switching
 from engage_sync.sync.provisioning import Provisioning
+from engage_sync.sync.pull import last_record_at
+from engage_sync.sync.readback import verified_json
+from engage_sync.sync.reconcile import note_of
 from engage_sync.sync.rows import BOOKKEEPING, iso_text, json_value, rows
+from engage_sync.sync.suspension import QuotaAnswer, quota, suspension
 from engage_sync.sync.wiring import Workspace
 
 RUNS_LOOKED_AT = 200
+PUSHING = ("sync", "push", "approve")
 DELIVERIES_SHOWN = 50
 DELIVERY_ENDS = ("delivered", "pending", "failed", "skipped")
 DELIVERED = (
@@ -97,24 +105,32 @@ def report_json(report: Report) -> Json:
         "calls": {"read": report.reads, "write": report.writes},
         "held": list(report.held),
         "errors": report.errors,
+        "holds": [hold.json() for hold in report.holds],
+        "approved": report.approved,
         "signals": report.signals,
+        "verified": verified_json(report.verified),
+        "reconciled": report.reconciled,
+        "waiting": waiting_json(report.waiting),
     }
 
 
 def plan_json(report: Report) -> Json:
     """Give the answer of `plan`."""
     names = ("connector", "object", "record", "entity", "field", "before", "after", "decision", "reason", "external_id")
-    changes = report.changes.select(names).to_dicts() if report.changes.height else []
+    changes = with_authors(report.changes.select(names), report.drift) if report.changes.height else []
     return {
         "run": report.run,
         "as_of": iso_text(report.as_of),
         "held": list(report.held),
+        "holds": [hold.json() for hold in report.holds],
         "calls": {"read": report.reads, "write": report.writes},
         "changes": changes,
         "connectors": report.connectors,
         "no_record": report.no_record,
         "errors": report.errors,
+        "waiting": waiting_json(report.waiting),
         "switching": report.switching,
+        "price": {name: one.json() for name, one in report.price.items()},
         "verdicts": [
             {
                 "entity": one.entity.value,
@@ -183,7 +199,8 @@ def provision_json(made: Provisioning, *, applied: bool) -> Json:
 
 
 class RunAnswer(TypedDict):
-    """One run as `runs` and `status` show it."""
+    """One run as `runs` and `status` show it. `approved` is the held run that it went on with, `approved_by` the run
+    that went on with it."""
 
     run: int
     command: str
@@ -193,34 +210,56 @@ class RunAnswer(TypedDict):
     status: str
     exit: int | None
     held: list[str]
+    holds: list[dict[str, Any]]
+    approved: int | None
+    approved_by: int | None
     connectors: dict[str, dict[str, dict[str, int]]]
     calls: dict[str, int]
     errors: dict[str, str]
     no_record: int
+    reconciled: dict[str, dict[str, Json]] | None
 
 
 class JournalAnswer(RunAnswer):
-    """One run with every value it wrote, or tried to, the changes that a brake held, and what its signals asked for."""
+    """One run with every value it wrote, or tried to, the changes that a brake held, what somebody else had set, and
+    what its signals asked for."""
 
     journal: list[dict[str, Json]]
     held_changes: list[dict[str, Json]]
+    drift: list[dict[str, Json]]
     deliveries: list[dict[str, Json]]
 
 
+class SuspendedAnswer(TypedDict):
+    """Until when nothing is asked of a CRM, and why; `told` says both as a person reads it."""
+
+    until: str
+    why: str
+    told: str
+
+
 class ConnectorAnswer(TypedDict):
-    """One connector as `status` shows it. `linked` counts the linked records of each object."""
+    """One connector as `status` shows it. `linked` counts the linked records of each object; `last_record_at` says when
+    the last pull of each began that brought something new; `reconciled` has at, run, lost and whole of the newest
+    comparison with the CRM; `drift` counts the fields of others that the last push kept and overwrote."""
 
     last_pull: str | None
     last_push: str | None
     records: dict[str, dict[str, int]]
     linked: dict[str, int]
     failures: int
+    drift: Counts
+    last_record_at: dict[str, str | None]
+    reconciled: dict[str, Json] | None
+    suspended: SuspendedAnswer | None
+    quota: QuotaAnswer | None
 
 
 class StatusAnswer(TypedDict):
-    """The answer of `status`."""
+    """The answer of `status`. `held` is the run that waits for `approve` or for its cause to go."""
 
     newest_run: RunAnswer | None
+    held: WaitingRun | None
     signals: dict[str, int]
     deliveries: list[dict[str, Json]]
     recorded: dict[str, Json] | None
@@ -253,10 +292,14 @@ def run_json(run: Run) -> RunAnswer:
         "status": "unfinished" if run.finished_at is None else run.status,
         "exit": run.exit,
         "held": list(run.held),
+        "holds": summary.get("holds", []),
+        "approved": summary.get("approved"),
+        "approved_by": summary.get("approved_by"),
         "connectors": summary.get("connectors", {}),
         "calls": summary.get("calls", {"read": 0, "write": 0}),
         "errors": errors | {"run": summary["error"]} if "error" in summary else errors,
         "no_record": summary.get("no_record", 0),
+        "reconciled": summary.get("reconciled"),
     }
 
 
@@ -267,11 +310,7 @@ def runs_json(workspace: Workspace, limit: int) -> list[RunAnswer]:
 
 def run_with_journal(workspace: Workspace, run_id: int) -> JournalAnswer:
     """Give one run with what it wrote, record by record. An unknown id is a Mistake."""
-    run = workspace.state.run(run_id)
-    if run is None:
-        newest = workspace.state.runs(1)
-        known = f"the newest is run {newest[0].id}" if newest else "there are no runs yet"
-        raise Mistake(f"there is no run {run_id}; {known}")
+    run = known_run(workspace, run_id)
     journal = workspace.state.journal(run=run_id)
     lines = [{key: json_value(value) for key, value in line.items()} for line in journal.iter_rows(named=True)]
     held = workspace.state.plan(run_id)
@@ -280,35 +319,52 @@ def run_with_journal(workspace: Workspace, run_id: int) -> JournalAnswer:
         **run_json(run),
         "journal": lines,
         "held_changes": [] if held is None else held.to_dicts(),
+        "drift": drift_of(workspace, run_id),
         "deliveries": deliveries.to_dicts(),
     }
 
 
-def status_json(workspace: Workspace) -> StatusAnswer:
+def status_json(workspace: Workspace, now: datetime) -> StatusAnswer:
     """Give each connector's last successful pull and push, and the newest run."""
     latest = runs_json(workspace, RUNS_LOOKED_AT)
     newest = workspace.state.newest_recorded()
+    files = workspace.project.connectors
     return {
         "newest_run": latest[0] if latest else None,
+        "held": waiting_run(workspace),
         "signals": dict.fromkeys(DELIVERY_ENDS, 0) | workspace.state.delivery_counts(),
         "deliveries": workspace.state.open_deliveries(DELIVERIES_SHOWN).select(DELIVERED).to_dicts(),
         "recorded": None if newest is None else {"run": newest.id, "as_of": iso_text(newest.as_of)},
-        "connectors": {file.name: _connector_status(workspace, file, latest) for file in workspace.project.connectors},
+        "connectors": {file.name: _connector_status(workspace, file, latest, now) for file in files},
     }
 
 
-def _connector_status(workspace: Workspace, file: ConnectorFile, latest: list[RunAnswer]) -> ConnectorAnswer:
+def _connector_status(
+    workspace: Workspace, file: ConnectorFile, latest: list[RunAnswer], now: datetime
+) -> ConnectorAnswer:
     failures = workspace.state.failures()
     reached = [run for run in latest if file.name in run["connectors"] and file.name not in run["errors"]]
     pulled = next((run for run in reached if run["command"] in {"sync", "plan", "pull"}), None)
-    pushed = next((run for run in reached if run["command"] in {"sync", "push"} and run["status"] != "held"), None)
+    pushed = next((run for run in reached if run["command"] in PUSHING and run["status"] != "held"), None)
     return {
         "last_pull": None if pulled is None else pulled["started_at"],
         "last_push": None if pushed is None else pushed["started_at"],
         "records": {} if pushed is None else pushed["connectors"][file.name],
         "linked": {item.object: _linked(workspace, file.name, item.object) for item in file.objects},
         "failures": failures.filter(pl.col("connector") == file.name).height,
+        "drift": drift_counts(workspace, None if pushed is None else pushed["run"], file.name),
+        "last_record_at": {item.object: last_record_at(workspace, file.name, item.object) for item in file.objects},
+        "reconciled": note_of(workspace, file.name),
+        "suspended": _suspended(workspace, file.name, now),
+        "quota": quota(workspace.state, file.name),
     }
+
+
+def _suspended(workspace: Workspace, connector: str, now: datetime) -> SuspendedAnswer | None:
+    found = suspension(workspace.state, connector, now)
+    if found is None:
+        return None
+    return {"until": iso_text(found.until), "why": found.why, "told": f"suspended until {found.told(now)}: {found.why}"}
 
 
 def _linked(workspace: Workspace, connector: str, object_: str) -> int:

@@ -24,6 +24,8 @@ from engage_sync.events.store import EventStore
 from engage_sync.state.store import State
 from engage_sync.sync.plugins import ENTRY_POINTS, Plugins
 
+Only = str | frozenset[str] | None
+"""The connectors that a command is about: one, some, or all of them."""
 ENTITIES: Mapping[Role, Entity] = {Role.CONTACT: Entity.USER, Role.ACCOUNT: Entity.ACCOUNT}
 
 
@@ -43,16 +45,16 @@ class Workspace:
     store: EventStore
     hardened: Hardening = harden
 
-    def connector_files(self, only: str | None = None) -> tuple[ConnectorFile, ...]:
-        """Give the connector files, or the one named `only`; an unknown name is a Mistake."""
+    def connector_files(self, only: Only = None) -> tuple[ConnectorFile, ...]:
+        """Give the connector files, or those named `only`; an unknown name is a Mistake."""
         files = self.project.connectors
         if only is None:
             return files
-        chosen = tuple(file for file in files if file.name == only)
-        if not chosen:
+        names = {only} if isinstance(only, str) else only
+        for unknown in sorted(names - {file.name for file in files}):
             known = ", ".join(file.name for file in files) or "none"
-            raise Mistake(f"there is no connector named {only!r} in this project (connectors: {known})")
-        return chosen
+            raise Mistake(f"there is no connector named {unknown!r} in this project (connectors: {known})")
+        return tuple(file for file in files if file.name in names)
 
 
 @cache

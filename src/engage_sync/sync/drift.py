@@ -1,0 +1,180 @@
+"""What one run learns about values that somebody else set in our fields: since when, by whom as far as the CRM tells,
+and what became of them. Asks the CRM about what is new only; an answer that fails leaves that unknown, no run fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import polars as pl
+import structlog
+
+from engage_sync.connectors.base import Author, Connector, Kind
+from engage_sync.core.definitions import ManagedField, ObjectMap, OnDrift
+from engage_sync.core.fitting import FieldLimit
+from engage_sync.core.ownership import DRIFTS, INSTANT, KNOWN, drifting, owned
+from engage_sync.core.plan import Bucket, ObjectPlan
+from engage_sync.errors import EngageError
+from engage_sync.sync.computed import ObjectKey
+from engage_sync.sync.wiring import Workspace, kind_of
+
+ASKED = 200
+"""Drifting fields that one run asks about; the rest are asked about by later runs."""
+LISTED = 10_000
+"""Drifting fields that are kept with a run; all are counted."""
+PLACE = ("connector", "object", "record", "field")
+LISTING: Mapping[str, pl.DataType] = {
+    **dict.fromkeys((*PLACE, "theirs", "ours", "decision", "outcome", "author"), pl.String()),
+    "changed_at": INSTANT,
+    "seen_at": INSTANT,
+    "human": pl.Boolean(),
+}
+"""One row per field that somebody else set. `outcome`: kept, overwritten, held, or how the write ended otherwise."""
+_TOLD: Mapping[str, pl.DataType] = {name: KNOWN[name] for name in ("record", "field", "author", "changed_at", "human")}
+_ONE = ["record", "field"]
+
+
+@dataclass(slots=True)
+class Onlooker:
+    """What a run learns, over all its connectors. Without `keeps` it asks and tells, and keeps nothing."""
+
+    workspace: Workspace
+    run: int
+    keeps: bool
+    known: dict[ObjectKey, pl.DataFrame] = field(default_factory=dict)
+    ended: dict[ObjectKey, Mapping[str, Bucket]] = field(default_factory=dict)
+    left: int = ASKED
+
+    def owned(
+        self,
+        connector: Connector,
+        as_of: datetime,
+        plan: ObjectPlan,
+        object_map: ObjectMap,
+        records: pl.DataFrame,
+        limits: Mapping[str, FieldLimit] | None,
+    ) -> ObjectPlan:
+        """Find out about the drift of a plan, keep it, and decide about the fields that a person may have locked."""
+        drift = drifting(plan)
+        stored = self.workspace.state.drifts(plan.connector, plan.object)
+        if drift.is_empty() and stored.is_empty():
+            return plan
+        met = drift.join(stored, on=[*_ONE, "value"], how="left", maintain_order="left")
+        met = met.with_columns(pl.col("seen_at").fill_null(pl.lit(as_of, INSTANT)))
+        unasked = _unasked(met, records, object_map.write)
+        told = self._told(connector, kind_of(object_map, connector.limits), unasked)
+        met = met.join(told, on=_ONE, how="left", maintain_order="left", suffix="_told").with_columns(
+            pl.coalesce(f"{name}_told", name).alias(name) for name in ("author", "changed_at", "human")
+        )
+        if self.keeps:
+            self._keep(plan, met.select(*KNOWN), stored)
+        self.known[plan.connector, plan.object] = met
+        return owned(plan, object_map.write, met, as_of=as_of, limits=limits)
+
+    def _told(self, connector: Connector, kind: Kind, unasked: pl.DataFrame) -> pl.DataFrame:
+        """Ask who set some fields. What the CRM has no answer to has the author '': it is not asked for again."""
+        pairs = list(unasked.head(self.left).select(*_ONE).iter_rows())
+        if not pairs:
+            return pl.DataFrame(schema=_TOLD)
+        log = structlog.get_logger(__name__).bind(connector=connector.name, object=kind.object, fields=len(pairs))
+        self.left -= len(pairs)
+        try:
+            found = connector.authors(kind, pairs)
+        except EngageError as error:
+            log.warning("who changed our fields is not known", because=str(error))
+            return pl.DataFrame(schema=_TOLD)
+        log.info("asked who changed our fields", told=len(found))
+        return pl.DataFrame([_row(pair, found.get(pair, Author())) for pair in pairs], schema=_TOLD, orient="row")
+
+    def _keep(self, plan: ObjectPlan, met: pl.DataFrame, stored: pl.DataFrame) -> None:
+        """Keep what is new, and drop what is gone. Drift that is to be overwritten is kept if it was asked for."""
+        decided = plan.changes.select(*_ONE, "decision")
+        worth = met.join(decided, on=_ONE, how="left", maintain_order="left").filter(
+            (pl.col("decision") == "drift_kept") | pl.col("author").is_not_null()
+        )
+        new = worth.select(*KNOWN).join(stored.select(*KNOWN), on=list(KNOWN), how="anti", nulls_equal=True)
+        state = self.workspace.state
+        # While a mirror is loaded, a record that is not there yet is not gone.
+        whole = state.loaded(plan.connector, plan.object)
+        gone = stored.join(met, on=_ONE, how="anti") if whole else stored.clear()
+        state.change_drifts(plan.connector, plan.object, new, gone, self.run)
+
+    def settle(self, plan: ObjectPlan, ended: Mapping[str, Bucket]) -> None:
+        """Note how the push of a plan ended. What was overwritten is forgotten: set again, it is another drift."""
+        key = (plan.connector, plan.object)
+        self.ended[key] = ended
+        if not self.keeps or key not in self.known:
+            return
+        sent = plan.changes.filter(pl.col("decision") == "drift_written").select(*_ONE)
+        over = sent.filter(
+            pl.Series([ended.get(record) is Bucket.WRITTEN for record in sent["record"]], dtype=pl.Boolean)
+        )
+        kept = self.known[key].select(*_ONE).join(over, on=_ONE, how="semi")
+        self.workspace.state.change_drifts(*key, pl.DataFrame(schema=KNOWN), kept, self.run)
+
+    def keep(self, listing: pl.DataFrame) -> None:
+        """Keep a list with the run, the first of it where it is long."""
+        if self.keeps and not listing.is_empty():
+            self.workspace.state.keep_run_drift(self.run, listing.head(LISTED))
+
+    def listing(self, plans: Sequence[ObjectPlan], *, otherwise: str) -> pl.DataFrame:
+        """Give LISTING of some plans; `otherwise` is the outcome of what was to be overwritten and was not sent."""
+        parts = [self._listed(plan, otherwise) for plan in plans]
+        return pl.concat([pl.DataFrame(schema=LISTING), *parts])
+
+    def _listed(self, plan: ObjectPlan, otherwise: str) -> pl.DataFrame:
+        key = (plan.connector, plan.object)
+        rows = plan.changes.filter(pl.col("decision").is_in(DRIFTS))
+        if rows.is_empty():
+            return pl.DataFrame(schema=LISTING)
+        known = self.known.get(key, pl.DataFrame(schema=KNOWN)).select(*_TOLD, "seen_at")
+        ended = self.ended.get(key, {})
+        buckets = [None if (one := ended.get(record)) is None else one.value for record in rows["record"]]
+        done = pl.Series(buckets, dtype=pl.String).replace(Bucket.WRITTEN.value, "overwritten")
+        kept = pl.col("decision") == "drift_kept"
+        return (
+            rows.join(known, on=_ONE, how="left", maintain_order="left")
+            .with_columns(
+                theirs="before",
+                ours="after",
+                author=pl.col("author").replace("", None),
+                outcome=pl.when(kept).then(pl.lit("kept")).otherwise(done.fill_null(otherwise)),
+            )
+            .select(*LISTING)
+        )
+
+
+def counted(listing: pl.DataFrame) -> dict[str, dict[str, int]]:
+    """Count what was kept and overwritten, by connector."""
+    found = listing.group_by("connector", maintain_order=True).agg(
+        kept=(pl.col("outcome") == "kept").sum(), overwritten=(pl.col("outcome") == "overwritten").sum()
+    )
+    return {name: {"kept": int(kept), "overwritten": int(over)} for name, kept, over in found.iter_rows()}
+
+
+def _unasked(met: pl.DataFrame, records: pl.DataFrame, fields: Sequence[ManagedField]) -> pl.DataFrame:
+    """Give the drift that was never asked about: first what an answer decides about, then the newest."""
+    open_ = met.filter(pl.col("author").is_null())
+    if open_.is_empty():
+        return open_
+    locked = [managed.field for managed in fields if managed.on_drift is OnDrift.HUMAN_LOCK]
+    stamps = records.select("record", "updated_at").join(open_, on="record", how="semi")
+    return (
+        open_.join(stamps, on="record", how="left", maintain_order="left")
+        .with_columns(locked=pl.col("field").is_in(locked))
+        .sort("locked", "updated_at", descending=True, nulls_last=True, maintain_order=True)
+    )
+
+
+def _row(pair: tuple[str, str], author: Author) -> tuple[str, str, str, datetime | None, bool | None]:
+    return (*pair, author.name or "", _instant(author.at), author.human)
+
+
+def _instant(told: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(told or "")
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

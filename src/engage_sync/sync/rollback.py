@@ -1,0 +1,176 @@
+"""Undo a run: read what it wrote from the journal, pull, read the records live, plan which of the values that it
+replaced can come back, and write those like any other plan. What somebody, or a later run, changed since is left.
+
+What is taken back is noted before the first write, so that no later run brings it back by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import polars as pl
+
+from engage_sync.core.plan import Bucket, ObjectPlan
+from engage_sync.core.undo import standing, superseded
+from engage_sync.errors import Mistake
+from engage_sync.state.undone import ROLLBACK
+from engage_sync.sync.doctor import remember_account
+from engage_sync.sync.progress import SILENT, Progress
+from engage_sync.sync.pull import pull as pull_connector
+from engage_sync.sync.push import Target, count_buckets, push
+from engage_sync.sync.readback import read_back, verified_json
+from engage_sync.sync.reports import Clock, Report, Running, running
+from engage_sync.sync.sessions import Session
+from engage_sync.sync.undo_plan import Taking, Undoing, changes_of, judge, plan_of, taken, taking, unreached
+from engage_sync.sync.wiring import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """What became of a rollback. `confirmed` is false where it was only shown; `restored` counts values written."""
+
+    plan: Undoing
+    report: Report
+    confirmed: bool
+    restored: int
+
+    def json(self) -> dict[str, object]:
+        """Give the answer of `rollback`."""
+        report, names = self.report, ("connector", "object", "record", "field", "before", "after", "decision", "reason")
+        return {
+            "run": self.plan.run,
+            "undone": self.plan.undone,
+            "status": report.status,
+            "exit": report.exit,
+            "restored": self.restored,
+            "planned": self.plan.restores().height,
+            "left": self.plan.changes.height - self.plan.restores().height,
+            "changes": self.plan.changes.select(names).to_dicts(),
+            "actions_not_undone": self.plan.actions,
+            "nothing": self.plan.nothing,
+            "connectors": report.connectors,
+            "verified": verified_json(report.verified),
+            "calls": {"read": report.reads, "write": report.writes},
+            "errors": report.errors,
+        }
+
+
+Confirm = Callable[[Undoing], bool]
+"""Shown the plan; says whether to go on."""
+
+
+def rollback(
+    workspace: Workspace, undone: int, *, clock: Clock, confirm: Confirm, progress: Progress = SILENT
+) -> Undone:
+    """Take back what run `undone` wrote. An unknown run is a Mistake."""
+    state = workspace.state
+    if state.run(undone) is None:
+        newest = state.runs(1)
+        hint = f"the newest is run {newest[0].id}" if newest else "there are no runs yet"
+        raise Mistake(f"there is no run {undone}; {hint}")
+    with running(workspace, ROLLBACK, clock(), clock) as current:
+        current.undone = undone
+        state.keep_summary(current.id, json.dumps({"undone": undone}))
+        around = state.journal_around(undone)
+        values = standing(around, state.rollbacks(), undone)
+        nothing = _nothing(workspace, around, values, undone)
+        names = values["connector"].unique(maintain_order=True).to_list()
+        known = [file.name for file in workspace.connector_files() if file.name in names]
+        if not known:
+            return _finish(workspace, current, [], unreached(values, {}), nothing, confirm, progress)
+        with current.opened(known[0] if len(known) == 1 else None) as sessions:
+            objects = [
+                one
+                for session in sessions
+                if session.file.name in known
+                for one in _planned(workspace, session, values, current, progress)
+            ]
+            left = unreached(values, {one.file.name: one for one in sessions}, objects)
+            return _finish(workspace, current, objects, left, nothing, confirm, progress)
+
+
+def forget_undone(target: Target, plan: ObjectPlan) -> None:
+    """Forget what a rollback took back where it is no matter any more, before a push writes anything."""
+    state, object_ = target.workspace.state, target.kind.object
+    state.drop_undone(target.name, object_, superseded(plan, state.undone(target.name, object_)))
+
+
+def _nothing(workspace: Workspace, around: pl.DataFrame, values: pl.DataFrame, undone: int) -> str | None:
+    """Say why there is nothing to plan."""
+    if not values.is_empty():
+        return None
+    if (around["run"] == undone).any():
+        by = [run for run, of in workspace.state.rollbacks().items() if of == undone and (around["run"] == run).any()]
+        return f"run {undone} was rolled back already, by run {max(by)}: nothing is left of it to take back"
+    return f"run {undone} wrote nothing to a CRM: there is nothing to take back"
+
+
+def _planned(
+    workspace: Workspace, session: Session, values: pl.DataFrame, current: Running, progress: Progress
+) -> list[Taking]:
+    """Pull one connector and judge what the run wrote there; an error of it ends its part."""
+    mine = values.filter(pl.col("connector") == session.file.name)
+    found: list[Taking] = []
+    with session.guarded():
+        pull_connector(workspace, session.file, session.connector, run=current.id, progress=progress.pulled)
+        session.schema = session.connector.check()
+        remember_account(workspace, session.file, session.schema)
+        for (name,), rows in mine.group_by("object", maintain_order=True):
+            one = taking(session, str(name), rows)
+            if one is not None:
+                progress.step(f"reading {session.file.name} {name}")
+                judge(workspace, one)
+                found.append(one)
+    return found if session.error is None else []
+
+
+def _finish(
+    workspace: Workspace,
+    current: Running,
+    objects: list[Taking],
+    left: pl.DataFrame,
+    nothing: str | None,
+    confirm: Confirm,
+    progress: Progress,
+) -> Undone:
+    """Show the plan, keep it with the run, and where it is confirmed write it."""
+    undone = current.undone or 0
+    parts = [changes_of(workspace, one) for one in objects]
+    delivered = workspace.state.deliveries(run=undone)
+    actions = int((delivered["status"] == "delivered").sum())
+    plan = Undoing(current.id, undone, pl.concat([*parts, left]), actions, nothing)
+    workspace.state.save_plan(current.id, plan.changes)
+    for one, changes in zip(objects, parts, strict=True):
+        object_plan = plan_of(one, changes)
+        one.session.buckets[one.kind.object] = count_buckets(object_plan, None, held=True)
+    go_on = confirm(plan) and not plan.restores().is_empty()
+    restored = 0
+    if go_on:
+        rows = pl.concat(taken(workspace, one) for one in objects)
+        workspace.state.save_undone(rows, current.id)
+        for one, changes in zip(objects, parts, strict=True):
+            restored += _write(workspace, current, one, plan_of(one, changes), progress)
+    return Undone(plan, current.finish(None), go_on, restored)
+
+
+def _write(workspace: Workspace, current: Running, one: Taking, plan: ObjectPlan, progress: Progress) -> int:
+    """Write the values of one object back; give how many were."""
+    session = one.session
+    if session.error is not None:
+        return 0
+    unique = None if one.map is None else one.map.match_external_id
+    target = Target(
+        workspace, session.connector, session.file.name, one.kind, current.id, current.clock, unique, whole=False
+    )
+    pushed = push(target, plan, partial(progress.pushed, one.kind.object))
+    session.error = pushed.error
+    verified = read_back(target, plan, pushed, session.file.verify, one.fields)
+    if verified is not None:
+        session.verified[one.kind.object] = verified
+    session.incomplete |= not {Bucket.FAILED, Bucket.REFUSED}.isdisjoint(pushed.buckets.values())
+    session.buckets[one.kind.object] = count_buckets(plan, pushed, held=False)
+    written = [record for record, bucket in pushed.buckets.items() if bucket is Bucket.WRITTEN]
+    return plan.changes.filter(pl.col("record").is_in(written)).height
