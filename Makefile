@@ -4,15 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup check fix test demo soak bench browser lock
+.PHONY: setup check fix test tests demo soak bench browser lock
 
 setup: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "engage-sync needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make setup PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib src tests >/dev/null; true  # pip compiles on one core only
 	@touch $(STAMP)
 
 check: setup
@@ -27,8 +28,11 @@ fix: setup
 	$(BIN)/ruff format .
 	$(BIN)/python -m tests.generated_docs
 
+test: setup browser
+	@$(MAKE) --no-print-directory -j 2 check tests
+
 # The tests' folders lie in memory where it has room for them: a disk makes a fifth of the tests' time.
-test: check browser
+tests: setup
 	TMPDIR=$$(test "$$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 8000000 2>/dev/null && echo /dev/shm || echo "$${TMPDIR:-/tmp}") \
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 

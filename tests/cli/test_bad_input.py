@@ -6,8 +6,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import resource
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,9 +15,9 @@ import pytest
 
 from engage_sync.sandbox.server import Sandbox
 from tests.cli.conftest import NOW, Ended, Run
+from tests.forks import fork
 
 Import = Callable[..., Ended]
-PROGRAM = (sys.executable, "-c", "from engage_sync.cli.main import main; main()")
 FULL = ("crm.objects.contacts", "crm.objects.companies", "crm.schemas.contacts", "crm.schemas.companies")
 
 
@@ -378,10 +376,10 @@ def hollow(file: Path, first: bytes, mib: int, last: bytes) -> Path:
     return file
 
 
-def test_a_line_of_2_gb_is_refused_in_flat_memory(folder: Path) -> None:
+def test_a_line_of_640_mib_is_refused_in_flat_memory(folder: Path) -> None:
     header = b"type,messageId,userId,event,timestamp\n"
     files = [
-        hollow(folder.parent / "long.jsonl", lines(track(1)), 2048, b"\n" + lines(track(2))),
+        hollow(folder.parent / "long.jsonl", lines(track(1)), 640, b"\n" + lines(track(2))),
         hollow(folder.parent / "long.jsonl.gz", lines(track(3)), 128, b"\n" + lines(track(4))),
         hollow(folder.parent / "long.csv", header, 128, b"\ntrack,b5,u1,login,2026-05-20\n"),
     ]
@@ -391,7 +389,7 @@ def test_a_line_of_2_gb_is_refused_in_flat_memory(folder: Path) -> None:
     assert (ended.code, tally(ended)) == (1, (8, 5, 0, 3))
     told = [json.loads(line) for line in Path(ended.json["rejects_file"]).read_text().splitlines()]
     assert [(reject["file"], reject["line"]) for reject in told] == [(str(file), 2) for file in files]
-    for reject, mib in zip(told, (2048, 128, 128), strict=True):
+    for reject, mib in zip(told, (640, 128, 128), strict=True):
         assert reject["reason"] == f"the line has {mib * 1024**2:,} bytes; a line may have 16,777,216"
         assert len(reject["text"]) <= 400
     [held] = ended.err.splitlines()
@@ -510,17 +508,21 @@ def test_ids_with_quotes_and_emoji_go_all_the_way(
 # -- the disk
 
 
-def narrow() -> None:
-    """Let no file grow beyond 60 kB: that breaks a write where a full disk does, and needs no disk of its own."""
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+CRAMPED = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+from engage_sync.cli.main import main
+main()
+"""
+"""The program while no file may grow beyond 60 kB: that breaks a write where a full disk does, and needs none."""
 
 
 def cramped(file: Path, folder: Path) -> Ended:
     """Import on a disk that is too small."""
-    argv = [*PROGRAM, "import", str(file), "--json", "--project", str(folder)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, preexec_fn=narrow)
-    return Ended(done.returncode, done.stdout, done.stderr)
+    process = fork(CRAMPED, "import", str(file), "--json", "--project", str(folder))
+    out, err = process.communicate()
+    return Ended(process.wait(), out, err)
 
 
 def test_a_full_disk_while_importing_keeps_what_was_there(run: Run, bring: Import, folder: Path) -> None:

@@ -12,6 +12,7 @@ from io import StringIO
 from pathlib import Path
 
 from engage_sync.cli.main import main
+from tests.forks import fork
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,7 +22,21 @@ def run(environment: Mapping[str, str], *commands: Sequence[str]) -> list[tuple[
     line = [sys.executable, "-m", "tests.docs.commands", json.dumps(commands)]
     done = subprocess.run(line, check=False, cwd=ROOT, env=dict(environment), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return [(code, out, err) for code, out, err in json.loads(done.stdout)]
+    return _told(done.stdout)
+
+
+def forked(environment: Mapping[str, str], *commands: Sequence[str]) -> list[tuple[int, str, str]]:
+    """Do the same in a process that begins with everything imported."""
+    process = fork(
+        "from tests.docs.commands import serve; serve()", json.dumps(commands), cwd=ROOT, environment=environment
+    )
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    return _told(out)
+
+
+def _told(printed: str) -> list[tuple[int, str, str]]:
+    return [(code, out, err) for code, out, err in json.loads(printed)]
 
 
 def _one(arguments: Sequence[str]) -> tuple[int, str, str]:
@@ -36,6 +51,11 @@ def _one(arguments: Sequence[str]) -> tuple[int, str, str]:
     return int(str(code or 0)), out.getvalue(), err.getvalue()
 
 
-if __name__ == "__main__":
+def serve() -> None:
+    """Run the commands that the first argument lists, and print how they ended."""
     ended = [_one(arguments) for arguments in json.loads(sys.argv[1])]
     sys.stdout.write(json.dumps(ended))
+
+
+if __name__ == "__main__":
+    serve()

@@ -5,13 +5,12 @@ import gzip
 import json
 import os
 import signal
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.dataset as ds
 import pytest
+from tests.forks import Forked, fork
 
 from engage_sync.errors import Locked, Mistake, Unreachable
 from engage_sync.events.importing import ImportReport, Progress, import_paths
@@ -274,9 +273,8 @@ except Exception as error:
 """
 
 
-def child(folder: Path, before: str = "") -> subprocess.Popen[str]:
-    argv = [sys.executable, "-c", _CHILD, str(folder), before, NOW.isoformat()]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+def child(folder: Path, before: str = "") -> Forked:
+    return fork(_CHILD, str(folder), before, NOW.isoformat())
 
 
 def big(folder: Path) -> int:

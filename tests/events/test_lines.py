@@ -113,10 +113,10 @@ def test_unreadable_file(tmp_path: Path) -> None:
 
 
 def test_memory_stays_flat(tmp_path: Path) -> None:
-    """A line of 2 GB, here a sparse file of zeros, is passed over."""
+    """A line of 600 MB, here a sparse file of zeros, is passed over."""
     path = tmp_path / "a.jsonl"
     with path.open("wb") as file:
-        file.truncate(2 * 1024**3)
+        file.truncate(600 * 1024**2)
     code = (
         "import resource, sys; from pathlib import Path; from engage_sync.events.lines import read_blocks\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

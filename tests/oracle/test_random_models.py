@@ -105,7 +105,7 @@ def check_refused(run: oracle.Run, refused: list[tuple[str, str]]) -> None:
 
 
 @settings(
-    max_examples=SOAK or 5,
+    max_examples=SOAK or 3,
     deadline=None,
     derandomize=not SOAK,
     phases=[Phase.explicit, Phase.generate],  # a smaller seed is no smaller example

@@ -20,6 +20,7 @@ import psutil
 from engage_sync.core.plan import Bucket
 from engage_sync.sandbox.fault_kinds import HUBSPOT, SALESFORCE, FaultKind
 from engage_sync.sandbox.faults import Fault, Faults
+from engage_sync.sync import ingest
 from engage_sync.sync.cycle import Report
 from tests.soak import world as made
 from tests.soak.world import OBJECTS, World
@@ -30,6 +31,8 @@ GROWTH = 1.05
 LAST_RUNS = 12
 EDITS_KEPT = 12
 """Of each record, the newest: the sandboxes keep every edit for ever, which is their memory, not the product's."""
+COMPACTED = 50
+"""Cycles between two compactions of the events, which a project does at night: then as many events stay as it keeps."""
 LYING = "empty_results"
 """Of a list, an end that is told too early: no reader can know. Writes are checked by their answers."""
 
@@ -117,6 +120,8 @@ class Soak:
             self.struck.update(call.fault for call in sandbox.calls.all() if call.fault)
             sandbox.calls.clear()
         self.trim()
+        if self.exits.total() % COMPACTED == 0:
+            ingest.compact(self.project.root, keep="30d", now=self.project.clock())
         return report
 
     def note(self, wrong: list[str]) -> None:

@@ -319,6 +319,8 @@ class World:
                 if held.get(name)
             ]
         found = []
+        if whose in self.off and (crm, object_, record) in self.merged:
+            return []  # back from the bin of somebody who has left: what stood there was forgotten with the record
         for name, want in self.wanted(object_, whose, now).items():
             text = held.get(name) or ""
             if name == "engage_team":

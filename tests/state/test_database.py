@@ -14,6 +14,7 @@ from engage_sync.errors import Mistake, Unreachable
 from engage_sync.state.database import Database
 from engage_sync.state.sqlite import SQLite
 from engage_sync.state.store import State
+from tests.forks import fork
 
 from .conftest import NOW, Place
 from .frames import last, live, save, values_frame
@@ -127,11 +128,11 @@ except Unreachable as error:
 def test_a_full_disk_gets_a_sentence_and_leaves_whole_pages(tmp_path: Path) -> None:
     """A limit on file sizes stands in for the disk: the write fails in the same place."""
     url = f"sqlite:///{tmp_path}/engage.db"
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, url], capture_output=True, text=True, check=True, cwd=tmp_path
-    )
-    assert [line.split(":")[0] for line in done.stdout.splitlines()] == ["rows", "arrow"]
-    assert "state database" in done.stdout
+    process = fork(FULL_DISK, url, cwd=tmp_path)
+    printed, _ = process.communicate()
+    assert process.returncode == 0
+    assert [line.split(":")[0] for line in printed.splitlines()] == ["rows", "arrow"]
+    assert "state database" in printed
     with State.open(url, key_file=tmp_path / "key") as state:
         cursor = state.cursor("crm", "contacts")
         assert cursor is not None

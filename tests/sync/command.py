@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from engage_sync.cli.main import app
 from engage_sync.errors import EngageError
+from tests.forks import Forked
+from tests.forks import engage as engage_sync
 
 PROGRAM = Path(sys.executable).with_name("engage-sync")
 
@@ -37,8 +39,13 @@ def rows(root: Path, what: str, as_of: str | None = None) -> list[dict[str, Any]
     return [json.loads(line) for line in engage(root, "show", what, "--format", "jsonl", *moment).splitlines()]
 
 
-def begin(root: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start a command in a project and do not wait for it."""
+def begin(root: Path, *arguments: str) -> Forked:
+    """Start a command in a project, in a process that begins with everything imported, and do not wait for it."""
+    return engage_sync(*arguments, "--project", str(root), "--json")
+
+
+def begin_from_nothing(root: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start it as a user does."""
     line = [str(PROGRAM), *arguments, "--project", str(root), "--json"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)

@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,11 +17,15 @@ import pytest
 from engage_sync.sandbox.faults import Fault
 from engage_sync.sandbox.server import Options
 from engage_sync.sync.wiring import event_store, load_project
-from tests.sync.command import answer, begin
+from tests.forks import Forked
+from tests.sync.command import answer, begin, begin_from_nothing
 from tests.sync.project import Project, project
 
 PEOPLE = 230
 PATIENCE = 60.0
+
+Process = Forked | subprocess.Popen[str]
+Start = Callable[..., Process]
 
 
 @pytest.fixture
@@ -38,9 +42,9 @@ def crowd(tmp_path: Path) -> Iterator[Project]:
 
 
 @contextmanager
-def running(made: Project, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def running(made: Project, *arguments: str, start: Start = begin) -> Iterator[Process]:
     """Start a command; whatever happens, it does not stay."""
-    process = begin(made.root, *arguments)
+    process = start(made.root, *arguments)
     try:
         yield process
     finally:
@@ -48,7 +52,7 @@ def running(made: Project, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def until_struck(made: Project, process: subprocess.Popen[str], faults: int = 1) -> None:
+def until_struck(made: Project, process: Process, faults: int = 1) -> None:
     """Wait until so many calls hang."""
     end = time.monotonic() + PATIENCE
     while made.crm.faults.struck < faults:
@@ -112,7 +116,7 @@ def test_killed_again_and_again(crowd: Project) -> None:
 def test_two_at_once(crowd: Project) -> None:
     """The second ends at once and says who is at work; the lock ends with the process that held it."""
     crowd.crm.faults.add(POINTS["describing"])
-    with running(crowd, "sync") as process:
+    with running(crowd, "sync", start=begin_from_nothing) as process:
         until_struck(crowd, process)
         second = begin(crowd.root, "sync")
         printed, _ = second.communicate(timeout=PATIENCE)
@@ -122,7 +126,7 @@ def test_two_at_once(crowd: Project) -> None:
     assert writes_after_finishing(crowd) == 0
 
 
-def reads(process: subprocess.Popen[str], file: Path) -> bool:
+def reads(process: Process, file: Path) -> bool:
     """Tell whether a process has a file open."""
     return any(Path(opened.path) == file for opened in psutil.Process(process.pid).open_files())
 
@@ -137,7 +141,7 @@ def test_killed_while_importing(tmp_path: Path) -> None:
         with file.open("w") as lines:
             lines.writelines(line % (number % 1000, number) for number in range(count))
         store = event_store(load_project(tmp_path))
-        with running(made, "import", str(file)) as process:
+        with running(made, "import", str(file), start=begin_from_nothing) as process:
             end = time.monotonic() + PATIENCE
             while not reads(process, file) and time.monotonic() < end:
                 made.crm.stopping.wait(0.002)
@@ -148,5 +152,5 @@ def test_killed_while_importing(tmp_path: Path) -> None:
         again = answer(tmp_path, "import", str(file))
         assert (again["imported"], again["duplicates"]) == (0, count)
         assert answer(tmp_path, "compute")["users"] == 1000
-        shown = json.loads(begin(tmp_path, "show", "users").communicate(timeout=PATIENCE)[0])
+        shown = json.loads(begin_from_nothing(tmp_path, "show", "users").communicate(timeout=PATIENCE)[0])
         assert sum(row["metrics"]["events"] for row in shown) == count

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import signal as signals_of_processes
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -23,6 +21,7 @@ from engage_sync.core.verdict_rules import FieldAction, Signal, TaskAction, Webh
 from engage_sync.errors import LoginFailed, Unreachable
 from engage_sync.sandbox.faults import Fault
 from engage_sync.sync.wiring import open_connector
+from tests.forks import fork
 from tests.sync.firing import HOUR, Desk, Firing, body, firing, reopened, signal, variable
 from tests.sync.mortal import Died
 from tests.sync.receiver import PATIENCE, Inbox, receiver
@@ -536,14 +535,14 @@ def test_a_process_killed_while_it_delivers(tmp_path: Path, inbox: Inbox) -> Non
     with firing(tmp_path, signal("usage_drop", hook(inbox))) as made:
         made.switch("usage_drop", "on", *names)
         inbox.answers = [204] * 7 + ["hang"]
-        process = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path), inbox.url])
+        process = fork(PROGRAM, str(tmp_path), inbox.url)
         try:
             assert inbox.hanging.wait(PATIENCE), "the call that should hang was not made"
             process.send_signal(signals_of_processes.SIGKILL)
             assert process.wait(PATIENCE) == -signals_of_processes.SIGKILL
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
         inbox.answers = []
         before = inbox.keys()
         assert before.total() >= 8

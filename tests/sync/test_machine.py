@@ -521,7 +521,7 @@ class CycleMachine(RuleBasedStateMachine):
 
 def test_cycles() -> None:
     chosen = settings(
-        max_examples=SOAK or 5,
+        max_examples=SOAK or 3,
         stateful_step_count=30 if SOAK else 12,
         deadline=None,
         derandomize=not SOAK,

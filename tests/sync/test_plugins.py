@@ -236,7 +236,7 @@ def test_broken_connectors_end_in_sentences_and_the_sound_ones_work_is_done(tmp_
     package.write(root, {"config/engage.yaml": brakes, "messages.jsonl": lines + "\n", **files})
     project = ("--project", str(root), "--json")
     environment = package.environment([site])
-    imported, synced, shown = commands.run(
+    imported, synced, shown = commands.forked(
         environment,
         ("import", str(root / "messages.jsonl"), *project),
         ("sync", *project),
@@ -246,7 +246,7 @@ def test_broken_connectors_end_in_sentences_and_the_sound_ones_work_is_done(tmp_
     assert json.loads(synced[1])["connectors"]["sound"]["people"]["written"] == 1
     assert [name for name in map(str.lower, broken) if f"the connector {name}: " not in shown[1]] == []
     package.write(root, {"connectors/half.yaml": FILE.format("half")})
-    ((code, _, told), schema) = commands.run(environment, ("sync", *project), ("schema", "connector"))
+    ((code, _, told), schema) = commands.forked(environment, ("sync", *project), ("schema", "connector"))
     assert (code, told.count("\n")) == (Mistake.exit_code, 1)
     assert told.startswith("engage-sync: connectors/half.yaml:1: the connector type `half` of the package acme-crm")
     assert schema[0] == Mistake.exit_code

@@ -5,15 +5,17 @@ do."""
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from engage_sync.sandbox.faults import Fault
-from tests.sync.command import answer, begin
+from tests.forks import Forked
+from tests.sync.command import answer, begin, begin_from_nothing
 from tests.sync.two_crms import Both, both
 
 FEW, MANY = 450, 2_100
@@ -38,11 +40,11 @@ def people(made: Both, count: int) -> None:
     made.tell(*(body for n in range(count) for body in made.person(f"user{n}", f"user{n}@a.example")))
 
 
-def killed_at(made: Both, fault: Fault) -> None:
+def killed_at(made: Both, fault: Fault, start: Callable[..., Forked | subprocess.Popen[str]] = begin) -> None:
     """Sync, and kill it while it waits for the answer to the call that the fault strikes."""
     struck = made.org.faults.struck
     made.org.faults.add(fault)
-    process = begin(made.root, "sync")
+    process = start(made.root, "sync")
     try:
         end = time.monotonic() + PATIENCE
         while made.org.faults.struck == struck:
@@ -90,5 +92,5 @@ def test_killed_during_a_bulk_job(org: Both, point: str) -> None:
 
 def test_killed_during_a_push_by_collections(org: Both) -> None:
     people(org, FEW)
-    killed_at(org, Fault("hang_after", path="*/composite/sobjects", skip=1))
+    killed_at(org, Fault("hang_after", path="*/composite/sobjects", skip=1), begin_from_nothing)
     assert writes_after_finishing(org, FEW) == 0
