@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engage_sync.core.plan import CHANGES
-from engage_sync.core.priority import WORTH, fitting, ranked, together
+from engage_sync.core.priority import LATE, WORTH, fitting, ranked, together
 
 
 def changes(*rows: tuple[str, str, str | None], decision: str = "write", object_: str = "contacts") -> pl.DataFrame:
@@ -37,8 +37,19 @@ def worth(**entities: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame([{**usual, "external_id": name, **more} for name, more in entities.items()], schema=WORTH)
 
 
+def late(**records: int) -> pl.DataFrame:
+    """Give since which run records wait."""
+    return pl.DataFrame([("contacts", record, run) for record, run in records.items()], schema=LATE, orient="row")
+
+
 def order(found: pl.DataFrame) -> str:
     return " ".join(found["record"])
+
+
+def test_those_that_waited_longest_go_before_money_and_after_what_is_urgent() -> None:
+    people = worth(a={}, b={"mrr": 9.0}, c={"signalled": True}, d={"health": "bad"}, e={"health": "bad"}, f={})
+    rows = changes(*((name, "user", name) for name in "abcdef"))
+    assert order(ranked(rows, people, late(a=7, f=3, e=5))) == "e d c f a b"
 
 
 def test_health_then_signals_then_money_then_ids() -> None:
@@ -54,7 +65,7 @@ def test_health_then_signals_then_money_then_ids() -> None:
         vague={"health": "unknown", "before": "good", "mrr": 2.0},
     )
     rows = [(f"r-{name}", "user", name) for name in people["external_id"]]
-    found = ranked(changes(*rows, ("r-nobody", "user", None)), people)
+    found = ranked(changes(*rows, ("r-nobody", "user", None)), people, late())
     expected = "bad fallen signalled rich still_bad vague poor another plain nobody"
     assert order(found) == " ".join(f"r-{name}" for name in expected.split())
 
@@ -68,12 +79,12 @@ def test_objects_are_ranked_as_one_and_only_what_is_written() -> None:
         ]
     )
     accounts = worth(x={"mrr": 9.0}, b={"mrr": 5.0}).with_columns(entity=pl.lit("account"))
-    found = ranked(both, pl.concat([worth(a={}, b={"mrr": 7.0}), accounts]))
+    found = ranked(both, pl.concat([worth(a={}, b={"mrr": 7.0}), accounts]), late())
     assert found.rows() == [("companies", "7"), ("contacts", "2"), ("companies", "8"), ("contacts", "1")]
 
 
 def test_a_record_with_several_fields_comes_once() -> None:
-    assert order(ranked(changes(("1", "user", "a"), ("1", "user", "a")), worth(a={}))) == "1"
+    assert order(ranked(changes(("1", "user", "a"), ("1", "user", "a")), worth(a={}), late())) == "1"
 
 
 PAIRS = {"object": pl.String, "record": pl.String, "other": pl.String}

@@ -53,14 +53,14 @@ def decided(found: ObjectPlan) -> list[tuple[str, str]]:
         ("5", "3", None, "5", "3", "rolled_back"),
         (None, "3", "3", None, "3", "rolled_back"),
         ("6", "3", "3", "5", "3", "write"),
-        ("5", "4", "3", "5", "3", "drift_written"),
+        ("5", "4", "3", "5", "3", "rolled_back"),
         (None, "3", "3", "5", "3", "clear"),
     ],
 )
 def test_what_a_rollback_put_back_stays(
     wanted: str | None, seen: str | None, last: str | None, value: str | None, restored: str | None, decision: str
 ) -> None:
-    """As long as the value that was taken back is what is wanted, and what was put back is what stands there."""
+    """As long as the value that was taken back is what is wanted, also where somebody corrected what was put back."""
     taken = undone(value, restored)
     found = kept_undone(planned(wanted, seen, last), taken, [NUMBER], datetime_digits=3)
     assert decided(found) == [("a", decision)]
@@ -114,7 +114,7 @@ def values(*rows: Mapping[str, object]) -> pl.DataFrame:
         ({}, "5", ("1", None, "it is gone"), "it is gone"),
         ({"later": 13}, "5", (None, "a", "read-only"), "read-only"),
         ({}, "absent", None, "the CRM does not tell what the field holds now"),
-        ({}, "3", None, None),
+        ({}, "3", None, "somebody changed it since"),
         ({"before": "5.0"}, "5", None, None),
     ],
 )
@@ -124,7 +124,7 @@ def test_what_becomes_of_a_value(
     hindrance: tuple[str | None, str | None, str] | None,
     reason: str | None,
 ) -> None:
-    """Run 12 wrote 5 over 3; no reason: it stands as it did before the run."""
+    """Run 12 wrote 5 over 3; no reason: the run changed nothing."""
     schema = dict.fromkeys(("record", "field", "live"), pl.String)
     now = pl.DataFrame([] if live == "absent" else [("1", "a", live)], schema=schema, orient="row")
     bars = [] if hindrance is None else [hindrance]
@@ -133,7 +133,10 @@ def test_what_becomes_of_a_value(
         values({"before": "3", "after": "5", **row}), now, told, {"a": ValueType.NUMBER}, {}, datetime_digits=3
     )
     assert found["reason"].to_list() == ([] if reason is None else [reason])
-    assert found["decision"].to_list() == ([] if reason is None else ["restore" if "nobody" in reason else "left"])
+    ends = "stands" if live == "3" else "left" if reason is None or "nobody" not in reason else "restore"
+    assert found["decision"].to_list() == ([] if reason is None else [ends])
+    changed = hindrance is None and not {"later", "written_as"} & row.keys()
+    assert found["theirs"].to_list() == ([] if reason is None else [changed and live in {"7", "3", None}])
 
 
 def test_a_checkbox_that_is_never_empty() -> None:
@@ -146,7 +149,9 @@ def test_a_checkbox_that_is_never_empty() -> None:
 
 
 def test_runs_taken_back_one_after_the_other_keep_the_newest_back() -> None:
-    row = values({"before": "0", "after": "2"}).with_columns(decision=pl.lit("restore"), ours=pl.lit(value=True))
+    row = values({"before": "0", "after": "2"}).with_columns(
+        decision=pl.lit("restore"), ours=pl.lit(value=True), theirs=pl.lit(value=False), live=pl.lit("2")
+    )
     chained = taken_back(row, undone("5", "2"))
     assert chained.select("value", "restored", "undone").rows() == [("5", "0", 12)]
     apart = taken_back(row.with_columns(run=pl.lit(14)), undone("5", "4"))

@@ -3,14 +3,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
 
 from engage_sync.state.store import State
+from tests.forks import fork
 
 from .conftest import Place
 from .frames import AT, last, links_frame, live, lost, outcome, save, values_frame
@@ -34,6 +33,18 @@ def test_written_and_cleared_is_still_ever_written(state: State, run: int) -> No
     record(state, run, outcome("1", "written", {"a": None}, {"a": "x"}))
     record(state, run, outcome("1", "written", {"a": "x"}, {"a": None}))
     assert last(state, "a") == {"1": (None,)}
+
+
+def test_a_first_write_that_did_not_take_effect_was_never_made(state: State, run: int) -> None:
+    """Of a record that held more of ours, only what did not take effect is taken back."""
+    save(state, run, {"1": {}, "2": {"b": "ours"}})
+    record(state, run, outcome("2", "written", {"b": None}, {"b": "ours"}))
+    for name in ("1", "2"):
+        record(state, run, outcome(name, "written", {"a": None}, {"a": "x"}))
+        failed = outcome(name, "failed", {"a": None}, {"a": "x"})
+        record(state, run, replace(failed, last={"a": None}))
+    assert last(state, "a", "b") == {"2": (None, "ours")}
+    assert live(state, "a") == {"1": (None,), "2": (None,)}
 
 
 def test_the_journal_tells_field_by_field(state: State, run: int) -> None:
@@ -203,10 +214,7 @@ for number in range(100_000):
 
 
 def test_killed_at_any_moment_journal_and_last_written_agree(place: Place) -> None:
-    pusher = subprocess.Popen(
-        [sys.executable, "-c", PUSHER, place.url, str(place.key_file)], stdout=subprocess.PIPE, text=True
-    )
-    assert pusher.stdout is not None
+    pusher = fork(PUSHER, place.url, str(place.key_file))
     for _ in range(20):
         assert pusher.stdout.readline()
     os.kill(pusher.pid, signal.SIGKILL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from engage_sync.sandbox.faults import Fault
 from engage_sync.sync import approval, cycle, views
 from engage_sync.sync.cycle import Report
 from engage_sync.sync.rollback import rollback
+from tests.sync.mortal import Death, Died
 from tests.sync.project import OPEN_BRAKES, Project, project
 from tests.sync.two_crms import both
 
 PEOPLE = 10
+DAY = 86_400
+OLD = "{max_event_age: 24h, max_change_share: 1.0, max_clear_share: 1.0, min_records: 1000}"
 TIGHT = "{max_event_age: 24h, max_change_share: 0.3, max_clear_share: 0.1, min_records: 10}"
 
 
@@ -27,11 +31,17 @@ def crowd(tmp_path: Path) -> Iterator[Project]:
         yield made
 
 
-def begin(made: Project) -> None:
-    for number in range(PEOPLE):
+def begin(made: Project, people: int = PEOPLE) -> None:
+    for number in range(people):
         made.contact(f"user{number}@a.example")
-    made.tell(*[made.identify(f"user{n}", email=f"user{n}@a.example") for n in range(PEOPLE)])
+    made.tell(*[made.identify(f"user{n}", email=f"user{n}@a.example") for n in range(people)])
     assert made.sync().exit == 0
+
+
+def written_by(made: Project, run: int) -> set[str]:
+    """Give the records that a run wrote to."""
+    with made.open() as workspace:
+        return set(workspace.state.journal(run=run)["record"])
 
 
 def use(made: Project, *users: int) -> None:
@@ -53,7 +63,7 @@ def refusal(made: Project, run: int) -> str:
     return str(refused.value)
 
 
-def test_approved_goes_on_at_the_same_instant_without_a_pull(crowd: Project) -> None:
+def test_approved_goes_on_at_the_same_instant_after_a_pull(crowd: Project) -> None:
     use(crowd, *range(4))
     held = crowd.sync()
     assert (held.exit, crowd.buckets(held)) == (3, {"held": 4, "unchanged": 6})
@@ -62,7 +72,7 @@ def test_approved_goes_on_at_the_same_instant_without_a_pull(crowd: Project) -> 
     report = approve(crowd, held.run)
     assert (report.exit, report.status, report.as_of, report.approved) == (0, "ok", held.as_of, held.run)
     assert crowd.buckets(report) == {"written": 4, "unchanged": 6}
-    assert crowd.crm.calls.count("search") == 0
+    assert crowd.crm.calls.count("search") > 0
     with crowd.open() as workspace:
         runs = {run["run"]: run for run in views.runs_json(workspace, 9)}
         status = views.status_json(workspace, crowd.clock())
@@ -105,10 +115,113 @@ def test_a_newer_run_that_went_overtakes(crowd: Project) -> None:
     use(crowd, *range(4))
     held = crowd.sync()
     crowd.clock.advance(60)
+    newer = crowd.sync()
+    assert f"overtaken by run {newer.run} (sync" in refusal(crowd, held.run)
+    went = approve(crowd, newer.run)
+    assert went.exit == 0
+    assert f"overtaken by run {went.run} (approve" in refusal(crowd, held.run)
+
+
+def waiting(made: Project) -> list[int]:
+    """Give the runs that wait, as `status` shows them."""
+    with made.open() as workspace:
+        return [one["run"] for one in views.status_json(workspace, made.clock())["waiting"]]
+
+
+def test_what_people_typed_since_is_respected(crowd: Project) -> None:
+    use(crowd, *range(4))
+    held = crowd.sync()
+    record = crowd.crm.store.ids("contacts")[0]
+    crowd.crm.store.update("contacts", record, {"engage_user_type": "influencer"})
+    report = approve(crowd, held.run)
+    assert report.exit == 0
+    assert crowd.values(record)["engage_user_type"] == "influencer"
+    assert report.drift.select("record", "field", "decision").rows() == [(record, "engage_user_type", "drift_kept")]
+
+
+def test_neither_a_computation_nor_a_retry_overtakes(crowd: Project) -> None:
+    use(crowd, *range(4))
+    held = crowd.sync()
+    crowd.clock.advance(60)
+    at = crowd.clock()
     with crowd.open() as workspace:
-        cycle.recompute(workspace, crowd.clock(), clock=crowd.clock)
-    assert "overtaken by run 3 (compute" in refusal(crowd, held.run)
-    assert crowd.sync().exit == 3
+        cycle.recompute(workspace, at, clock=crowd.clock)
+        cycle.sync(workspace, None, at, clock=crowd.clock, pulling=False, retrying=True)
+    assert waiting(crowd) == [held.run]
+    report = approve(crowd, held.run)
+    assert (report.exit, report.as_of, crowd.buckets(report)) == (0, at, {"written": 4, "unchanged": 6})
+    assert waiting(crowd) == []
+
+
+def test_an_approved_retry_writes_what_failed_and_nothing_else(tmp_path: Path) -> None:
+    with project(tmp_path, brakes=OLD) as made:
+        begin(made, 2)
+        use(made, 0)
+        made.crm.faults.add(Fault("drop_before", kind="write", times=None))
+        assert made.sync().exit == 5
+        made.crm.faults.clear()
+        use(made, 1)
+        made.clock.advance(2 * DAY)
+        with made.open() as workspace:
+            held = cycle.sync(workspace, None, made.clock(), clock=made.clock, pulling=False, retrying=True)
+        assert [hold.kind.value for hold in held.holds] == ["events_old"]
+        report = approve(made, held.run)
+        assert (report.exit, made.buckets(report)) == (0, {"written": 1, "held": 1})
+        assert written_by(made, report.run) == {made.crm.store.ids("contacts")[0]}
+
+
+def test_other_records_than_those_approved_are_held(crowd: Project) -> None:
+    use(crowd, *range(4))
+    held = crowd.sync()
+    model = crowd.root / "config" / "model.yaml"
+    model.write_text(model.read_text().replace("exclude: [heartbeat]", "exclude: [heartbeat, login]"))
+    crowd.clock.advance(-1)
+    crowd.tell(*[crowd.track(f"user{number}", "other") for number in range(5, 9)])
+    crowd.clock.advance(1)
+    again = approve(crowd, held.run)
+    assert (again.exit, [(hold.kind.value, hold.count) for hold in again.holds]) == (3, [("change_share", 4)])
+    assert approve(crowd, again.run).exit == 0
+
+
+def test_approvals_add_up(crowd: Project) -> None:
+    """Each approval meets something new; what was approved with the one before need not be approved again."""
+    use(crowd, *range(4))
+    first = crowd.sync()
+    crowd.clock.advance(-1)
+    crowd.tell(*[crowd.identify(f"user{number}", deactivatedAt=crowd.at()) for number in (8, 9)])
+    crowd.clock.advance(1)
+    second = approve(crowd, first.run)
+    assert [hold.kind.value for hold in second.holds] == ["change_share", "clear_share"]
+    crowd.clock.advance(-1)
+    use(crowd, 4, 5, 6)
+    crowd.clock.advance(1)
+    third = approve(crowd, second.run)
+    assert [hold.kind.value for hold in third.holds] == ["change_share"]
+    assert approve(crowd, third.run).exit == 0
+
+
+def test_a_list_of_records_that_was_cut_is_looked_up_in_the_plan(crowd: Project) -> None:
+    """As after 1,000 records: the run keeps the first id of four alone, and the plan has all of them."""
+    use(crowd, *range(4))
+    held = crowd.sync()
+    with crowd.open() as workspace:
+        kept = json.loads(approval.known_run(workspace, held.run).summary or "{}")
+        kept["holds"][0]["records"] = kept["holds"][0]["records"][:1]
+        workspace.state.keep_summary(held.run, json.dumps(kept))
+    assert approve(crowd, held.run).exit == 0
+
+
+def test_an_approval_that_died_can_be_repeated(crowd: Project) -> None:
+    use(crowd, *range(4))
+    held = crowd.sync()
+    before = crowd.crm.calls.count("write")
+    death = Death(0, armed=lambda: crowd.crm.calls.count("write") > before)
+    with pytest.raises(Died), crowd.open(death=death) as workspace:
+        approval.approve(workspace, held.run, clock=crowd.clock)
+    with crowd.open() as workspace:
+        assert views.runs_json(workspace, 1)[0]["approved"] == held.run
+    assert waiting(crowd) == [held.run]
+    assert approve(crowd, held.run).exit == 0
 
 
 def test_a_held_plan_can_be_approved(crowd: Project) -> None:
@@ -176,6 +289,55 @@ def test_only_the_connector_that_was_held_is_pushed(tmp_path: Path) -> None:
         assert made.buckets(report) == {"written": 4, "unchanged": 6}
 
 
+def test_each_connector_waits_for_itself(tmp_path: Path) -> None:
+    """Salesforce alone is held; a sync of HubSpot changes nothing about that, nor does taking back what went there."""
+    with both(tmp_path) as made:
+        file = tmp_path / "config" / "engage.yaml"
+        file.write_text(file.read_text().replace(OPEN_BRAKES, TIGHT))
+        for number in range(PEOPLE):
+            made.sales(f"user{number}@a.example")
+        made.tell(*[made.identify(f"user{n}", email=f"user{n}@a.example") for n in range(PEOPLE)])
+        assert made.sync().exit == 0
+        record = made.contact("user0@a.example")
+        use(made, *range(4))
+        held = made.sync()
+        assert (held.exit, [hold.connector for hold in held.holds]) == (3, ["salesforce"])
+        made.clock.advance(1)
+        with made.open() as workspace:
+            assert cycle.sync(workspace, "hubspot", made.clock(), clock=made.clock).exit == 0
+            assert rollback(workspace, held.run, clock=made.clock, confirm=lambda _: True).restored
+        assert waiting(made) == [held.run]
+        report = approve(made, held.run)
+        assert (report.exit, list(report.connectors)) == (0, ["salesforce"])
+        assert made.counts(report, "salesforce", "Contact") == {"written": 4, "unchanged": 6}
+        assert not made.values(record).get("engage_user_type")
+        again = approve(made, held.run)
+        assert (again.exit, list(again.connectors)) == (0, ["hubspot"])
+        assert made.values(record)["engage_user_type"] == "active"
+
+
+def test_only_what_was_taken_back_is_released_and_only_when_nothing_holds(tmp_path: Path) -> None:
+    with project(tmp_path, brakes=OLD) as made:
+        ann, bob = made.contact("ann@a.example"), made.contact("bob@a.example")
+        made.tell(*made.person("ann", "ann@a.example", days=0.1))
+        run = made.sync().run
+        made.clock.advance(1)
+        with made.open() as workspace:
+            rollback(workspace, run, clock=made.clock, confirm=lambda _: True)
+        made.tell(made.identify("bob", email="bob@a.example"))
+        made.clock.advance(2 * DAY)
+        held = approve(made, run)
+        assert [hold.kind.value for hold in held.holds] == ["events_old"]
+        with made.open() as workspace:
+            assert run in workspace.state.undone("hubspot", "contacts")["undone"]
+        report = approve(made, held.run)
+        assert (report.exit, written_by(made, report.run)) == (0, {ann})
+        assert made.values(ann)["engage_user_type"] == "power"
+        assert "engage_user_type" not in made.values(bob)
+        with made.open() as workspace:
+            assert run not in workspace.state.undone("hubspot", "contacts")["undone"]
+
+
 def test_a_rolled_back_run_is_written_again(crowd: Project) -> None:
     use(crowd, 1)
     written = crowd.sync()
@@ -188,6 +350,9 @@ def test_a_rolled_back_run_is_written_again(crowd: Project) -> None:
     crowd.clock.advance(60)
     crowd.sync()
     assert (before, crowd.values(record)["engage_user_type"], after) == ("zombie", "zombie", "power")
+    crowd.tell(crowd.track("user1", "report_run"))
+    crowd.clock.advance(1)
     report = approve(crowd, written.run)
     assert (report.exit, crowd.values(record)["engage_user_type"]) == (0, "power")
+    assert crowd.values(record)["engage_reports"] == "0"
     assert "was not held" in refusal(crowd, written.run)

@@ -110,6 +110,24 @@ def test_what_a_person_typed_after_it_is_theirs(project: Project, ann: str, cut:
         assert project.values(ann)[RESPECTED] == "influencer"
 
 
+def test_what_was_never_written_does_not_claim_a_persons_value(project: Project, ann: str) -> None:
+    """A person types, later, just what a run without effect was about to write."""
+    project.crm.faults.add(Fault("drop_before", kind="write", times=None))
+    assert project.sync().exit == 5
+    project.crm.faults.clear()
+    project.tell(project.track("ann", "report_run"))
+    with project.remembered() as state:
+        meant = state.intents("hubspot", "contacts").filter(field=RESPECTED)["value"].item()
+    assert project.sync(after=LATER).exit == 0
+    with project.remembered() as state:
+        assert state.intents("hubspot", "contacts").is_empty()
+    assert project.values(ann)[RESPECTED] != meant
+    project.crm.store.update("contacts", ann, {RESPECTED: meant})
+    report = project.sync(after=60)
+    assert "drift_kept" in {decision for _, name, _, decision in decisions(report) if name == RESPECTED}
+    assert project.values(ann)[RESPECTED] == meant
+
+
 def test_cut_short_twice_with_different_values(project: Project, ann: str) -> None:
     """The second run without an answer meant something else; the CRM still holds what the first one wrote."""
     cut_short(project)

@@ -15,10 +15,15 @@ from engage_sync.sandbox.properties import Option
 from engage_sync.sync import cycle, failures
 from engage_sync.sync.cycle import Report
 from tests.sync.command import answer, engage
-from tests.sync.project import Project
+from tests.sync.project import MODEL, Project
+from tests.sync.project import project as begin
 from tests.sync.two_crms import both
 
 PEOPLE = 7
+TASKED = """
+signals:
+  used: {entity: user, when: "reports > 0", cooldown: 1d, actions: [{crm_task: "Call them"}]}
+"""
 
 
 @pytest.fixture
@@ -174,11 +179,26 @@ def test_retry_tries_what_waits_and_nothing_else(crowd: tuple[Project, list[str]
     project.clock.advance(1)
     report = retried(project)
     assert (report.exit, report.status, report.writes) == (0, "ok", 1)
-    assert project.buckets(report) == {"written": 1, "unchanged": 6}
+    assert project.buckets(report) == {"written": 1, "held": 1, "unchanged": 5}
     assert (reports(project, records[0]), reports(project, records[5])) == ("1", "1")
     assert listed(project) == []
     assert project.buckets(project.sync()) == {"written": 1, "unchanged": 6}
     assert reports(project, records[5]) == "2"
+
+
+def test_a_retry_does_nothing_for_signals(tmp_path: Path) -> None:
+    """They ask for a task; the retry writes what failed, nothing, and leaves the task to the next run."""
+    with begin(tmp_path, model=MODEL + TASKED) as project:
+        project.contact("ann@a.example")
+        project.tell(*project.person("ann", "ann@a.example"))
+        project.sync()
+        project.tell(project.track("ann", "report_run"))
+        project.clock.advance(1)
+        report = retried(project)
+        assert (report.exit, report.writes, project.buckets(report)) == (0, 0, {"held": 1})
+        assert report.signals["delivered"] == 0
+        after = project.sync(after=1)
+        assert (after.exit, after.signals["delivered"]) == (0, 1)
 
 
 def test_a_retry_computes_no_earlier_than_the_newest_run(crowd: tuple[Project, list[str]]) -> None:

@@ -179,7 +179,6 @@ def test_another_address_keeps_the_link(project: Project) -> None:
     assert len(history(project, "ann")) == 1
 
 
-@pytest.mark.lesson(16)
 @pytest.mark.lesson(6)
 def test_a_further_address_finds_the_contact(project: Project) -> None:
     record = project.contact("ann@private.example")

@@ -231,3 +231,43 @@ def test_more_drift_than_one_run_asks_about(tmp_path: Path) -> None:
         assert told == [ASKED, ASKED + 30, ASKED + 30]
         assert second.reads == third.reads + 1
         assert {*third.drift["outcome"]} == {"kept"}
+
+
+SEATS = CONNECTOR.replace("engage_seat_use: seat_use", "engage_seat_use: {from: seat_use, on_drift: {human_lock: 30d}}")
+
+
+def crowded(project: Project) -> str:
+    """Create so many contacts with a type of somebody else's that all questions of a run go to them, and after them a
+    company whose locked field an integration set; give that."""
+    numbers = range(ASKED + 10)
+    rows = [{"email": f"u{n}@a.example", RESPECTED: "influencer"} for n in numbers]
+    project.crm.store.create_many("contacts", rows, source="IMPORT:1")
+    project.tell(*(project.identify(f"u{n}", email=f"u{n}@a.example") for n in numbers))
+    company = project.company("a.example")
+    project.crm.store.update("companies", company, {"engage_seat_use": "0.9"}, source="AUTOMATION_PLATFORM:9")
+    project.tell(project.group("u0", "acme", domain="a.example", seats=10))
+    project.clock.advance(1)
+    return company
+
+
+def known(project: Project, object_: str, report: Report) -> int:
+    return report.drift.filter(object=object_)["author"].drop_nulls().len()
+
+
+def test_locked_fields_of_all_objects_are_asked_about_first(tmp_path: Path) -> None:
+    with begin(tmp_path, connector=SEATS) as project:
+        company = crowded(project)
+        report = project.sync()
+        assert (known(project, "companies", report), known(project, "contacts", report)) == (1, ASKED - 1)
+        assert project.values(company, "companies")["engage_seat_use"] != "0.9"
+        with project.open() as workspace:
+            assert workspace.state.drifts("hubspot", "contacts")["author"].drop_nulls().len() == ASKED - 1
+
+
+def test_a_question_that_fails_keeps_no_other_from_being_asked(tmp_path: Path) -> None:
+    with begin(tmp_path, connector=SEATS) as project:
+        crowded(project)
+        refused = Fault("bad_gateway", path="*companies/batch/read", contains='"propertiesWithHistory": ["', times=None)
+        project.crm.faults.add(refused)
+        report = project.sync()
+        assert (known(project, "companies", report), known(project, "contacts", report)) == (0, ASKED)

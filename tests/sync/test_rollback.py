@@ -99,6 +99,66 @@ def test_the_next_sync_does_not_bring_it_back_by_itself(small: Project) -> None:
     assert small.values(record)[FIELD] == "0", "and the old one is wanted again, which is news"
 
 
+def test_a_persons_correction_stays(small: Project) -> None:
+    """Whether it was made of what the rollback put back, or of what the run had written, before the rollback."""
+    record, other, back = (small.contact(f"{name}@a.example", **{FIELD: "3"}) for name in ("ann", "bob", "cyd"))
+    small.tell(*(small.identify(name, email=f"{name}@a.example") for name in ("ann", "bob", "cyd")))
+    small.sync()
+    small.crm.store.update("contacts", other, {FIELD: "9"})
+    small.crm.store.update("contacts", back, {FIELD: "3"})
+    assert undo(small, 1).restored == 1
+    small.crm.store.update("contacts", record, {FIELD: "7"})
+    for _ in range(2):
+        report = small.sync()
+        assert (report.writes, {decision for *_, decision in decisions(report)}) == (0, {"rolled_back"})
+        assert [small.values(one)[FIELD] for one in (record, other, back)] == ["7", "9", "3"]
+    small.crm.store.update("contacts", other, {FIELD: "0"})
+    small.sync()
+    assert small.values(other)[FIELD] == "0", "what a person types is nothing that the rollback still has to put back"
+
+
+@pytest.mark.parametrize("fault", ["drop_after", "drop_before"])
+def test_a_rollback_without_an_answer_is_carried_out_by_the_next_run(small: Project, fault: str) -> None:
+    """Also by a push on the mirror as it was; and a person's value that it puts back is never taken for ours."""
+    record = ann(small, **{FIELD: "3"})
+    small.sync()
+    small.crm.faults.add(Fault(fault, kind="write", times=None))
+    assert undo(small, 1).report.exit == 5
+    assert small.sync(pulling=False).exit == 5
+    with small.remembered() as state:
+        assert (state.failures()["record"].to_list(), state.intents("hubspot", "contacts").height) == ([record], 0)
+    small.crm.faults.clear()
+    assert small.sync(pulling=False).exit == 0
+    assert small.values(record)[FIELD] == "3"
+    assert decisions(small.sync()) == [(record, FIELD, "0", "rolled_back")]
+    with small.remembered() as state:
+        assert state.failures().is_empty()
+    small.crm.store.update("contacts", record, {"email": ""})
+    small.lose_link(record)
+    small.sync()
+    assert small.values(record)[FIELD] == "3"
+
+
+def test_a_merge_after_a_rollback(small: Project) -> None:
+    record, other = ann(small, **{FIELD: "3"}), small.contact("ann2@a.example")
+    small.sync()
+    undo(small, 1)
+    survivor = str(small.crm.store.merge("contacts", record, other))
+    for _ in range(2):
+        assert decisions(small.sync()) == [(survivor, FIELD, "0", "rolled_back")]
+        assert small.values(survivor)[FIELD] == "3"
+
+
+def test_what_a_run_wrote_without_an_answer_can_be_taken_back(small: Project) -> None:
+    record = ann(small, **{FIELD: "3"})
+    small.crm.faults.add(Fault("drop_after", kind="write", times=None))
+    assert small.sync().exit == 5
+    small.crm.faults.clear()
+    assert small.sync().writes == 0
+    assert undo(small, 1).restored == 1
+    assert small.values(record)[FIELD] == "3"
+
+
 def test_released_it_is_written_again(small: Project) -> None:
     record = ann(small, **{FIELD: "3"})
     small.sync()

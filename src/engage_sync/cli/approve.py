@@ -23,8 +23,9 @@ def approve(
 ) -> None:
     """Go on with a run that brakes held, at its own instant, or write again what `rollback` took back.
 
-    Only the connectors that were held are pushed, without a pull. What the run was held for no longer holds it; another
-    reason, or a share that has grown by more than a tenth since, does.
+    Only the connectors that still wait are pulled and pushed: what people typed since is respected as ever. What the
+    run was held for no longer holds it; another reason, other records, or a share that has grown by more than a tenth
+    since, does. Of a run that was rolled back, only the values taken back are written.
     """
     from engage_sync.sync import approval, views, wiring  # noqa: PLC0415  start-up: --help needs none of it
 

@@ -52,7 +52,8 @@ def retry(
     """Try the failed and refused records now, whatever they wait for, and write nothing else.
 
     It computes as of now, or as of the newest recorded run where that lies ahead, without a pull. Brakes hold it as
-    they hold a push, and it answers and exits as a push does.
+    they hold a push, and it answers and exits as a push does. What else is to be written counts as held and waits for
+    the next run, as do the actions of signals: left out on purpose, it changes no exit code.
     """
     from engage_sync.sync import cycle, views, wiring  # noqa: PLC0415  start-up: --help needs none of it
     from engage_sync.sync import failures as failing  # noqa: PLC0415  start-up: --help needs none of it

@@ -28,14 +28,17 @@ def rollback(
     project: ProjectFolder = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Restore the values that a run replaced, where nobody changed them since."""
+    """Restore the values that a run replaced, where nobody changed them since.
+
+    On a terminal it shows them and asks; without one, as in a script, it goes on.
+    """
     from engage_sync.sync import rollback as undoing  # noqa: PLC0415  start-up: --help needs none of it
     from engage_sync.sync import wiring  # noqa: PLC0415  the same
 
     def confirm(planned: Undoing) -> bool:
         if not as_json:
             _print_plan(planned)
-        return not plan and (as_json or _agreed(planned))
+        return not plan and _agreed(planned)
 
     with wiring.open_workspace(project) as workspace, drawn(quiet=as_json or sys.stdin.isatty()) as progress:
         done = undoing.rollback(workspace, run, clock=clock, confirm=confirm, progress=progress)
@@ -47,9 +50,9 @@ def rollback(
 
 
 def _agreed(planned: Undoing) -> bool:
-    """Ask a person; without a terminal go on. Whoever leaves the question unanswered says no."""
+    """Ask a person, wherever the plan is printed to; without a terminal go on. No answer means no."""
     restores = planned.restores()
-    if restores.is_empty() or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if restores.is_empty() or not sys.stdin.isatty():
         return True
     records = restores.select("connector", "object", "record").n_unique()
     try:

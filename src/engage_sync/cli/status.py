@@ -79,11 +79,13 @@ def _print_quota(name: str, one: ConnectorAnswer) -> None:
 
 
 def print_held(answer: StatusAnswer) -> None:
-    """Say which held run waits, and why; else what held the newest run."""
-    waiting, newest = answer["held"], answer["newest_run"]
-    if waiting is not None:
-        say(f"[bold]Held[/bold]: run {waiting['run']} waits; `engage-sync approve {waiting['run']}` goes on with it:")
-    for reason in waiting["held"] if waiting is not None else newest["held"] if newest is not None else []:
+    """Say which held runs wait, and why; else what held the newest run."""
+    waiting, newest = answer["waiting"], answer["newest_run"]
+    for one in waiting:
+        say(f"[bold]Held[/bold]: run {one['run']} waits; `engage-sync approve {one['run']}` goes on with it:")
+        for reason in one["held"]:
+            say(f"  held: {escape(reason)}")
+    for reason in newest["held"] if newest is not None and not waiting else []:
         say(f"  held: {escape(reason)}")
 
 

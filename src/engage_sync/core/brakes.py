@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from engage_sync.core.definitions import Brakes
-from engage_sync.core.holds import NAMED, RECORDS_KEPT, Hold, HoldKind, listed, way_out
+from engage_sync.core.holds import NAMED, Hold, HoldKind, listed, way_out
 from engage_sync.core.plan import EXECUTED, REFUSED, ObjectPlan
 
 CLOCKS_APART = timedelta(minutes=10)
@@ -78,7 +78,7 @@ def _share(
     limit = 100 * getattr(limits, setting)
     sentence = f"{plan.connector} {plan.object}: {told}, more than the {limit:g} % of brakes.{setting}"
     sentence += f": {listed(ids, len(ids), run)}{way_out(run, 'mend what made them change')}"
-    return Hold(kind, sentence, plan.connector, plan.object, tuple(ids[:RECORDS_KEPT]), len(ids), share)
+    return Hold(kind, sentence, plan.connector, plan.object, tuple(ids), len(ids), share)
 
 
 def _executed(plan: ObjectPlan, which: pl.Expr, change: pl.Expr | None = None) -> list[str]:
@@ -132,8 +132,7 @@ def pull_shrank(
         f" more than the {100 * limits.max_gone_share:g} % of brakes.max_gone_share: {listed(gone, len(gone), run)}"
         f"{way_out(run, 'bring them back, or give the credentials sight of them')}"
     )
-    kept = tuple(gone[:RECORDS_KEPT])
-    return [Hold(HoldKind.PULL_SHRANK, sentence, connector, object_, kept, len(gone), share)]
+    return [Hold(HoldKind.PULL_SHRANK, sentence, connector, object_, tuple(gone), len(gone), share)]
 
 
 def inactive_share(flipped: Sequence[str], *, active: int, since: int, limits: Brakes, run: int) -> list[Hold]:
@@ -146,7 +145,7 @@ def inactive_share(flipped: Sequence[str], *, active: int, since: int, limits: B
         f" more than the {100 * limits.max_inactive_share:g} % of brakes.max_inactive_share:"
         f" {listed(flipped, len(flipped), run)}{way_out(run, 'look whether their events arrive')}"
     )
-    return [Hold(HoldKind.INACTIVE_SHARE, sentence, None, None, tuple(flipped[:RECORDS_KEPT]), len(flipped), share)]
+    return [Hold(HoldKind.INACTIVE_SHARE, sentence, None, None, tuple(flipped), len(flipped), share)]
 
 
 def schema_changed(

@@ -9,11 +9,13 @@ from enum import StrEnum
 from typing import Any
 
 RECORDS_KEPT = 1_000
-"""Ids that a hold carries; all of them are counted."""
+"""Ids of a hold that are kept with its run; all of them are counted."""
 NAMED = 5
 """Ids and names that a sentence spells out."""
 GROWTH = 1.1
 """A share may have grown to this many times the approved one and is still what was approved."""
+NEW_ONES = 10
+"""Of so many approved records one may be another now."""
 
 
 class HoldKind(StrEnum):
@@ -32,8 +34,9 @@ class HoldKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """One reason to hold. `records` are the first RECORDS_KEPT ids (of users for `inactive_share`), `count` how many
-    there are. `subjects` are names that are no records: events, or fields with what changed. `share` is 0 to 1."""
+    """One reason to hold. `records` are the ids (of users for `inactive_share`), of a hold read back the first
+    RECORDS_KEPT of them; `count` how many there are. `subjects` are names that are no records: events, or fields with
+    what changed. `share` is 0 to 1."""
 
     kind: HoldKind
     sentence: str
@@ -57,7 +60,7 @@ class Hold:
             "object": self.object,
             "sentence": self.sentence,
             "count": self.count,
-            "records": list(self.records),
+            "records": list(self.records[:RECORDS_KEPT]),
             "share": self.share,
             "subjects": list(self.subjects),
         }
@@ -79,7 +82,8 @@ class Hold:
 
 def approved(hold: Hold, approvals: Iterable[Hold]) -> bool:
     """Tell whether a person has approved this hold already: one of the same kind about the same object, whose share has
-    not grown by more than a tenth since, and which names nothing new."""
+    not grown by more than a tenth since, which names nothing new, and of whose records at most a tenth are new. Both
+    must carry all their ids."""
     return any(_covers(one, hold) for one in approvals)
 
 
@@ -88,7 +92,8 @@ def _covers(before: Hold, now: Hold) -> bool:
         return False
     if now.share is not None and before.share is not None and now.share > GROWTH * before.share:
         return False
-    return set(now.subjects) <= set(before.subjects)
+    others = len(set(now.records) - set(before.records))
+    return set(now.subjects) <= set(before.subjects) and NEW_ONES * others <= before.count
 
 
 def listed(ids: Sequence[str], count: int, run: int) -> str:

@@ -27,13 +27,16 @@ RANKED: Mapping[str, pl.DataType] = {"object": pl.String(), "record": pl.String(
 
 _HEIGHT = {"bad": 0, "normal": 1, "good": 2}
 REASON = "the day's quota is short; it is written when there is quota again"
+LATE: Mapping[str, pl.DataType] = {**RANKED, "since_run": pl.Int64()}
+"""The records that an earlier run deferred, and the first run that did, since they were written last."""
 
 
-def ranked(changes: pl.DataFrame, worth: pl.DataFrame) -> pl.DataFrame:
+def ranked(changes: pl.DataFrame, worth: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
     """Give the records with executed changes (CHANGES, of all objects of a connector) as RANKED.
 
-    First those whose health fell, or became bad; then those with a signal that switched on; then by MRR, the largest
-    first and the unknown last; then by external id (records of nobody last), object and record. `worth` as WORTH.
+    First those whose health fell, or became bad; then those with a signal that switched on; then those that waited
+    longest, so that none waits for ever; then by MRR, the largest first and the unknown last; then by external id
+    (records of nobody last), object and record. `worth` as WORTH, of an entity's rows the first counts; `late` as LATE.
     """
     records = (
         changes.filter(pl.col("decision").is_in(EXECUTED))
@@ -51,9 +54,10 @@ def ranked(changes: pl.DataFrame, worth: pl.DataFrame) -> pl.DataFrame:
     ).unique(["entity", "external_id"], keep="first", maintain_order=True)
     joined = records.join(known, on=["entity", "external_id"], how="left", maintain_order="left")
     joined = joined.with_columns(pl.col("fell", "signalled").fill_null(value=False))
+    joined = joined.join(late, on=list(RANKED), how="left", maintain_order="left")
     ordered = joined.sort(
-        ["fell", "signalled", "mrr", "external_id", "object", "record"],
-        descending=[True, True, True, False, False, False],
+        ["fell", "signalled", "since_run", "mrr", "external_id", "object", "record"],
+        descending=[True, True, False, True, False, False, False],
         nulls_last=True,
     )
     return ordered.select(list(RANKED))

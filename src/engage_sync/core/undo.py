@@ -9,14 +9,18 @@ from types import MappingProxyType
 
 import polars as pl
 
-from engage_sync.core.definitions import ManagedField, ValueType
-from engage_sync.core.plan import EXECUTED, ObjectPlan
+from engage_sync.core.definitions import ManagedField, ObjectMap, ValueType
+from engage_sync.core.plan import CHANGES, EXECUTED, ObjectPlan
 from engage_sync.core.values import canonical
 
 UNDONE = ("record", "field", "value", "restored", "ours", "undone", "run")
 """The columns of what a rollback took back: see `kept_undone`."""
 RESTORE = "restore"
 LEFT = "left"
+AGAIN = "the CRM did not take it: tried again"
+"""How the reason of a change ends that a rollback was to make already."""
+STANDS = "stands"
+"""What becomes of a value that is no more ours: what stood there before the run stands there again."""
 _PLACE = ("connector", "object", "record", "field")
 
 
@@ -49,7 +53,8 @@ def canonical_by(
 def kept_undone(
     plan: ObjectPlan, undone: pl.DataFrame, fields: Sequence[ManagedField], *, datetime_digits: int
 ) -> ObjectPlan:
-    """Leave what a rollback put back as long as nothing else is wanted than what it took back, and it still stands.
+    """Leave what a rollback took back as long as nothing else is wanted, whatever stands there by now: what it put
+    back, or what somebody made of that.
 
     `undone` has UNDONE: `value` is what run `undone` had written and run `run` took back, `restored` what that put in
     its place.
@@ -59,10 +64,8 @@ def kept_undone(
     types = {managed.field: managed.type for managed in fields}
     open_ = plan.changes.with_row_index("at").filter(pl.col("decision").is_in(EXECUTED))
     sides = open_.join(undone.select(UNDONE), on=["record", "field"])
-    sides = canonical_by(("after", "before", "value", "restored"), sides, types, datetime_digits)
-    kept = sides.filter(
-        pl.col("c.after").eq_missing(pl.col("c.value")) & pl.col("c.before").eq_missing(pl.col("c.restored"))
-    )
+    sides = canonical_by(("after", "value"), sides, types, datetime_digits)
+    kept = sides.filter(pl.col("c.after").eq_missing(pl.col("c.value")))
     if kept.is_empty():
         return plan
     why = pl.format(
@@ -83,14 +86,77 @@ def kept_undone(
     )
 
 
-def superseded(plan: ObjectPlan, undone: pl.DataFrame) -> pl.DataFrame:
+def followed(undone: pl.DataFrame, gone: pl.DataFrame) -> pl.DataFrame:
+    """Let what was taken back on a merged record count for the survivor, beside its own: `gone` has record, moved_to.
+    The rows of the merged record stay, too."""
+    moves = gone.select("record", "moved_to").drop_nulls()
+    if undone.is_empty() or moves.is_empty():
+        return undone
+    moved = undone.join(moves, on="record").with_columns(record="moved_to").select(undone.columns)
+    return pl.concat([undone, moved]).unique(["record", "field"], keep="first", maintain_order=True)
+
+
+def unfinished(
+    plan: ObjectPlan,
+    undone: pl.DataFrame,
+    written: pl.DataFrame,
+    records: pl.DataFrame,
+    object_map: ObjectMap,
+    *,
+    datetime_digits: int,
+) -> ObjectPlan:
+    """Add what a rollback was to put back and did not, for want of an answer: the undone value is wanted, stands there,
+    and is what we know to have written last. `plan` is one that `kept_undone` gave; `written` as the state gives it."""
+    types = {managed.field: managed.type for managed in object_map.write}
+    open_ = undone.filter(pl.col("field").is_in(list(types))).join(
+        plan.changes.select("record", "field"), on=["record", "field"], how="anti", maintain_order="left"
+    )
+    linked = plan.known.filter(pl.col("linked") & ~pl.col("ambiguous")).select("record", "external_id")
+    open_ = open_.join(linked, on="record", maintain_order="left")
+    if open_.is_empty():
+        return plan
+    sides = _with_text(_with_text(open_, records, "crm.", "seen"), written, "last.", "last")
+    sides = canonical_by(("value", "seen", "last", "restored"), sides, types, datetime_digits)
+    value = pl.col("c.value")
+    never = value.eq_missing(pl.col("c.seen")) & value.eq_missing(pl.col("c.last"))
+    never = never & value.ne_missing(pl.col("c.restored"))
+    rows = sides.filter(never).select(
+        "record",
+        "external_id",
+        "field",
+        connector=pl.lit(plan.connector),
+        object=pl.lit(plan.object),
+        entity=pl.lit(object_map.entity.value),
+        before="seen",
+        after="restored",
+        decision=pl.when(pl.col("restored").is_null()).then(pl.lit("clear")).otherwise(pl.lit("write")),
+        reason=pl.format("run {} was rolled back (run {}), and {}", "undone", "run", pl.lit(AGAIN)),
+    )
+    return plan if rows.is_empty() else plan.with_changes(pl.concat([plan.changes, rows.select(*CHANGES)]))
+
+
+def _with_text(rows: pl.DataFrame, frame: pl.DataFrame, prefix: str, name: str) -> pl.DataFrame:
+    """Add what the column `PREFIX + field` of a wide frame says of each row's record, null where it says nothing."""
+    fields = [one for one in rows["field"].unique().to_list() if prefix + one in frame.columns]
+    here = frame.join(rows.select("record").unique(), on="record", how="semi")
+    texts = here.select("record", *(pl.col(prefix + one).alias(one) for one in fields))
+    long = texts.unpivot(fields, index="record", variable_name="field", value_name=name)
+    long = long.cast({"field": pl.String, name: pl.String})
+    return rows.join(long, on=["record", "field"], how="left", maintain_order="left")
+
+
+def superseded(plan: ObjectPlan, undone: pl.DataFrame, *, whole: bool = True) -> pl.DataFrame:
     """Give record and field of what was taken back once and is no matter any more: another value is wanted or stands
     there, or the record is gone. `plan` is one that `kept_undone` gave."""
     if undone.is_empty():
         return undone.select("record", "field")
     executed = pl.col("decision").is_in(EXECUTED)
-    done = plan.changes.filter(executed).select("record", "field")
-    still = plan.changes.filter(~executed).select("record", "field")
+    both = plan.changes.join(undone.select("record", "field", "restored"), on=["record", "field"])
+    again = both.filter(pl.col("after").eq_missing(pl.col("restored")) & pl.col("reason").str.ends_with(AGAIN))
+    done = plan.changes.filter(executed).select("record", "field").join(again, on=["record", "field"], how="anti")
+    if not whole:
+        return undone.join(done, on=["record", "field"], how="semi").select("record", "field").unique()
+    still = pl.concat([plan.changes.filter(~executed).select("record", "field"), again.select("record", "field")])
     ended = pl.concat([plan.known.filter("linked").select("record"), plan.lost.select("record")])
     over = undone.join(ended, on="record", how="semi").join(still, on=["record", "field"], how="anti")
     return pl.concat([over, undone.join(done, on=["record", "field"], how="semi")]).select("record", "field").unique()
@@ -139,13 +205,20 @@ def _uncancelled(rows: pl.DataFrame, rollbacks: Mapping[int, int]) -> pl.DataFra
 
 
 def taken_back(judged: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    """Give what a rollback takes back of one object, a row per RESTORE: record, field, value, restored, ours, undone.
+    """Give what a rollback takes back of one object, a row per RESTORE, and per value that is somebody else's by now:
+    record, field, value, restored (what comes back, or what stands there), ours, undone.
 
     `held` has UNDONE as earlier rollbacks left it. Where one put back the very value that goes now, what is kept back
     stays what it was: of runs taken back one after the other it is the newest whose value is still wanted.
     """
-    rows = judged.filter(pl.col("decision") == RESTORE).select(
-        "record", "field", "ours", value="after", restored="before", undone="run"
+    restore = pl.col("decision") == RESTORE
+    rows = judged.filter(restore | pl.col("theirs")).select(
+        "record",
+        "field",
+        ours=pl.col("ours") & restore,
+        value="after",
+        restored=pl.when(restore).then("before").otherwise("live"),
+        undone="run",
     )
     before = held.select("record", "field", old="value", put_back="restored", of="undone")
     both = rows.join(before, on=["record", "field"], how="left", maintain_order="left")
@@ -174,7 +247,7 @@ def judged(
     datetime_digits: int,
 ) -> pl.DataFrame:
     """Say of each value of one object what becomes of it: adds `live`, `decision` (RESTORE or LEFT), `reason` and
-    `ours`; values that stand as they were before the run are left out.
+    `ours`; values that stand as they were before the run are STANDS, or left out where the run changed nothing.
 
     `values` as `standing` gives them; `live`: record, field, live of the records that are there; `hindrances`: record,
     field (null: all of the record), why.
@@ -191,9 +264,11 @@ def judged(
     sides = canonical_by(("before", "after", "live", "earlier"), sides, types, datetime_digits, blanks)
     hindered = pl.coalesce("of_record", "of_field")
     unchanged = pl.col("c.live").eq_missing(pl.col("c.after"))
-    nothing = (hindered.is_null() & pl.col("there") & pl.col("c.live").eq_missing(pl.col("c.before"))) | pl.col(
-        "c.before"
-    ).eq_missing(pl.col("c.after"))
+    nothing = pl.col("c.before").eq_missing(pl.col("c.after"))
+    own = pl.col("later").is_null() & (pl.col("written_as") == pl.col("record"))
+    stands = hindered.is_null() & pl.col("there") & pl.col("c.live").eq_missing(pl.col("c.before"))
+    stands = stands.fill_null(value=False)
+    theirs = own & hindered.is_null() & pl.col("there") & ~unchanged
     why = (
         pl.when(hindered.is_not_null())
         .then(hindered)
@@ -210,9 +285,14 @@ def judged(
         sides.filter(~nothing.fill_null(value=False))
         .with_columns(why=why)
         .with_columns(
-            decision=pl.when(pl.col("why").is_null()).then(pl.lit(RESTORE)).otherwise(pl.lit(LEFT)),
+            decision=pl.when(stands)
+            .then(pl.lit(STANDS))
+            .when(pl.col("why").is_null())
+            .then(pl.lit(RESTORE))
+            .otherwise(pl.lit(LEFT)),
+            theirs=theirs.fill_null(value=False),
             reason=pl.coalesce("why", pl.format("run {} wrote it, and nobody changed it since", "run")),
             ours=pl.col("c.before").eq_missing(pl.col("c.earlier")),
         )
-        .select(*values.columns, "live", "decision", "reason", "ours")
+        .select(*values.columns, "live", "decision", "reason", "ours", "theirs")
     )

@@ -5,14 +5,14 @@ the fields are described differently. Decides over one plan; calls nothing and a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import timedelta
 
 import polars as pl
 
-from engage_sync.core.plan import EXECUTED, ObjectPlan
+from engage_sync.core.plan import DEFERRED, EXECUTED, ObjectPlan
 
 WAITING = "waiting"
+LEFT = "not part of this retry; the next run writes it"
 PAUSES = (timedelta(minutes=15), timedelta(hours=1), timedelta(hours=4), timedelta(hours=24))
 """How long a refused record is left alone after its first refusal, its second, and so on; the last one repeats."""
 REFUSALS: Mapping[str, pl.DataType] = {
@@ -60,9 +60,12 @@ def leave_waiting(plan: ObjectPlan, refusals: pl.DataFrame) -> ObjectPlan:
 
 
 def only_of(plan: ObjectPlan, records: pl.Series) -> ObjectPlan:
-    """Give the plan with the writes of some records alone. What is to be forgotten stays what it was: the writes left
-    out are still to come."""
-    kept = plan.changes.filter(~pl.col("decision").is_in(EXECUTED) | pl.col("record").is_in(records.implode()))
-    if kept.height == plan.changes.height:
+    """Give the plan with the writes of some records alone. The others are still to come: they are held."""
+    left = pl.col("decision").is_in(EXECUTED) & ~pl.col("record").is_in(records.implode())
+    if plan.changes.filter(left).is_empty():
         return plan
-    return replace(plan.with_changes(kept), forget=plan.forget)
+    changes = plan.changes.with_columns(
+        decision=pl.when(left).then(pl.lit(DEFERRED)).otherwise("decision"),
+        reason=pl.when(left).then(pl.lit(LEFT)).otherwise("reason"),
+    )
+    return plan.with_changes(changes)

@@ -91,6 +91,10 @@ class Backend(ABC):
         """Give the SQL of `old` with the fields of `new` laid over it. A null field may be kept or dropped."""
 
     @abstractmethod
+    def void(self, document: str) -> str:
+        """Give the SQL of a condition: no field of a document has a value."""
+
+    @abstractmethod
     def field(self, document: str, name: str) -> str:
         """Give the SQL of one field of a document as text, null where it is unset or missing."""
 

@@ -134,7 +134,7 @@ def _take_back(database: Database, transaction: Transaction, object_id: int, out
         [(_document(outcome.last or {}), object_id, outcome.record) for outcome in outcomes],
     )
     transaction.many(
-        f"DELETE FROM engage_written {here} AND CAST(properties AS TEXT) = '{{}}'",
+        f"DELETE FROM engage_written {here} AND {backend.void('properties')}",
         [(object_id, outcome.record) for outcome in outcomes],
     )
     transaction.many(

@@ -89,6 +89,10 @@ class PostgreSQL(Backend):
         """Lay one object over another, keeping nulls."""
         return f"{old} || {new}"
 
+    def void(self, document: str) -> str:
+        """Hold for an object of nulls too: `merged` keeps them."""
+        return f"jsonb_strip_nulls({document}) = '{{}}'::jsonb"
+
     def field(self, document: str, name: str) -> str:
         """Read one member."""
         return f"{document} ->> '{name.replace(chr(39), chr(39) * 2)}'"

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import polars as pl
 
+from engage_sync.state import deferred as deferred_rows
 from engage_sync.state import drift as drift_rows
 from engage_sync.state import failures as failure_rows
 from engage_sync.state import intents as intent_rows
@@ -38,6 +39,14 @@ class Safekeeping:
         described."""
         return failure_rows.waiting(self._database, connector, object, now)
 
+    def deferred(self, connector: str, object: str) -> pl.DataFrame:
+        """Give the records that wait for quota, and since which run: record, since_run."""
+        return deferred_rows.deferred(self._database, connector, object)
+
+    def change_deferred(self, connector: str, object: str, begun: pl.Series, ended: pl.Series, run: int) -> None:
+        """Note that records wait for quota since `run`, unless they did before, and that others do no more."""
+        deferred_rows.change_deferred(self._database, connector, object, begun, ended, run)
+
     def drifts(self, connector: str, object: str) -> pl.DataFrame:
         """Give what somebody else set in our fields and is known of it: record, field, value, seen_at, author,
         changed_at, human."""
@@ -60,9 +69,19 @@ class Safekeeping:
         external_id, level, since_run, until_run, since, until (instants; null: it stands), moved_to, gone."""
         return link_rows.link_history(self._database, external_ids)
 
-    def intend(self, connector: str, object: str, values: Mapping[str, Mapping[str, str | None]], run: int) -> None:
-        """Note values (record → field → text) before they are sent to the CRM; this outlives a power cut."""
-        intent_rows.intend(self._database, connector, object, values, run)
+    def intend(
+        self,
+        connector: str,
+        object: str,
+        values: Mapping[str, Mapping[str, str | None]],
+        run: int,
+        *,
+        before: Mapping[str, Mapping[str, str | None]],
+        at: datetime,
+    ) -> None:
+        """Note values (record → field → text) before they are sent to the CRM, and what stands there; this outlives a
+        power cut."""
+        intent_rows.intend(self._database, connector, object, values, run, before=before, at=at)
 
     def settle_intents(
         self, connector: str, object: str, run: int, *, unanswered: Sequence[str], before: datetime
@@ -71,8 +90,13 @@ class Safekeeping:
         intent_rows.settle_intents(self._database, connector, object, run, unanswered=unanswered, before=before)
 
     def intents(self, connector: str, object: str) -> pl.DataFrame:
-        """Give record, field, value of what runs meant to write and had no answer for."""
+        """Give what runs meant to write and had no answer for, the newest first: record, field, value, before, run,
+        until (when that run was over)."""
         return intent_rows.intents(self._database, connector, object)
+
+    def drop_intents(self, connector: str, object: str, rows: pl.DataFrame) -> None:
+        """Drop what runs meant to write to records (record, run): it is known what became of it."""
+        intent_rows.drop_intents(self._database, connector, object, rows)
 
     def journal_around(self, run: int) -> pl.DataFrame:
         """Give what was ever written to the records that a run wrote to, as `undone.journal_around` says."""
@@ -90,6 +114,10 @@ class Safekeeping:
     def undone(self, connector: str, object: str) -> pl.DataFrame:
         """Give the values that were taken back: record, field, value, restored, ours, undone, run."""
         return undone_rows.undone(self._database, connector, object)
+
+    def follow_undone(self, connector: str, object: str, moves: pl.DataFrame) -> None:
+        """Let what was taken back on merged records (record, moved_to) count for the survivors."""
+        undone_rows.follow_undone(self._database, connector, object, moves)
 
     def drop_undone(self, connector: str, object: str, rows: pl.DataFrame) -> None:
         """Forget that values (record, field) were taken back."""

@@ -115,6 +115,10 @@ class SQLite(Backend):
         """Lay one object over another (RFC 7396: a null drops the field, which reads as null again)."""
         return f"json_patch({old}, {new})"
 
+    def void(self, document: str) -> str:
+        """Compare the text: `merged` leaves no null in it."""
+        return f"CAST({document} AS TEXT) = '{{}}'"
+
     def field(self, document: str, name: str) -> str:
         """Read one member; the cast keeps a number that stands unquoted in the JSON from changing the column's type."""
         path = '$."' + json.dumps(name, ensure_ascii=False)[1:-1].replace("'", "''") + '"'

@@ -307,14 +307,26 @@ class PastLinkRow(SQLModel, table=True):
 
 
 class IntentRow(SQLModel, table=True):
-    """What a run is about to write to a record, kept before it is sent."""
+    """What a run is about to write to a record, and what stands there, kept before it is sent."""
 
     __tablename__: ClassVar[str] = "engage_intent"
     __table_args__ = (KEYED,)
     object_id: int = Field(primary_key=True)
     record: str = Field(primary_key=True)
-    run: int
+    run: int = Field(primary_key=True)
     properties: str = Field(sa_type=Document)
+    before: str = Field(sa_type=Document)
+    at: str
+
+
+class DeferredRow(SQLModel, table=True):
+    """A record that waits for quota, and the first run that deferred it."""
+
+    __tablename__: ClassVar[str] = "engage_deferred"
+    __table_args__ = (KEYED,)
+    object_id: int = Field(primary_key=True)
+    record: str = Field(primary_key=True)
+    since_run: int
 
 
 class PlanRow(SQLModel, table=True):

@@ -102,6 +102,24 @@ def undone(database: Database, connector: str, object_name: str) -> pl.DataFrame
         return arrow.read(f"SELECT {', '.join(_UNDONE)} FROM engage_undone WHERE object_id = {object_id}", _UNDONE)
 
 
+def follow_undone(database: Database, connector: str, object_name: str, moves: pl.DataFrame) -> None:
+    """Let what was taken back on merged records (record, moved_to) count for the survivors, where nothing was there."""
+    if moves.is_empty():
+        return
+    rest = ", ".join(name for name in _UNDONE if name != "record")
+    with database.writing() as transaction:
+        object_id = objects.standing(transaction, connector, object_name).id
+        pairs = [(record, into) for record, into in moves.select("record", "moved_to").iter_rows()]
+        transaction.many(
+            f"INSERT INTO engage_undone (object_id, record, {rest}) SELECT object_id, CAST(? AS TEXT), {rest}"
+            " FROM engage_undone WHERE object_id = ? AND record = ? ON CONFLICT (object_id, record, field) DO NOTHING",
+            [(into, object_id, record) for record, into in pairs],
+        )
+        transaction.many(
+            "DELETE FROM engage_undone WHERE object_id = ? AND record = ?", [(object_id, record) for record, _ in pairs]
+        )
+
+
 def drop_undone(database: Database, connector: str, object_name: str, rows: pl.DataFrame) -> None:
     """Forget that some values (record, field) were taken back."""
     if rows.is_empty():

@@ -1,47 +1,51 @@
-"""`approve RUN`: continue a run that brakes held, at its own instant and on the mirror as it is, because a person says
-so; and let what a rollback of it took back be written again. Tells which run waits. Draws nothing.
+"""`approve RUN`: continue a run that brakes held, after a pull, because a person says so; and write again what a
+rollback of it took back. Decides what a person has approved so far. Draws nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypedDict
 
+import polars as pl
+
+from engage_sync.core.definitions import Entity
 from engage_sync.core.holds import Hold, HoldKind
+from engage_sync.core.plan import EXECUTED
 from engage_sync.errors import Mistake
 from engage_sync.state.runs import Run
 from engage_sync.sync.cycle import Way, go
+from engage_sync.sync.documents import read_fields
+from engage_sync.sync.holding import IDLE
+from engage_sync.sync.planning import Portion, Scope
 from engage_sync.sync.progress import SILENT, Progress
 from engage_sync.sync.reports import Clock, Report
-from engage_sync.sync.rows import iso_text
+from engage_sync.sync.waiting_runs import holds_of, planned, scope_of, summary_of, why_not
 from engage_sync.sync.wiring import Workspace
 
 COMMAND = "approve"
-RUNS_LOOKED_AT = 50
-AGAIN = "run `engage-sync sync`, and approve that if it is held"
 
 
 def approve(workspace: Workspace, run_id: int, *, clock: Clock, progress: Progress = SILENT) -> Report:
-    """Continue a held run for the connectors that were held, its holds waived; it may be held again for another reason.
+    """Continue a held run for the connectors that still wait, its holds waived; it may be held again for another
+    reason. Where nothing of it waits, write what a rollback of it took back, and nothing else.
 
-    Raises Mistake for an unknown run, and for one of which nothing waits: it was not held, is approved already, or a
-    newer recorded run has overtaken it.
+    Raises Mistake for an unknown run, and for one of which nothing waits and nothing was taken back: it was not held,
+    is approved already, or newer runs have overtaken it.
     """
-    run = known_run(workspace, run_id)
+    run, known = known_run(workspace, run_id), planned(workspace)
+    held = known.waiting(run)
+    if held:
+        report = go(workspace, held, _at(workspace, run.as_of), _on(workspace, run), clock=clock, progress=progress)
+        if not report.holds and held.isdisjoint(report.errors):
+            _note_approval(workspace, run_id, report.run)
+        return report
     undone = _undone(workspace, run_id)
-    why_not = _why_not(workspace, run)
-    if why_not is not None and not undone:
-        raise Mistake(why_not)
-    holds = holds_of(run) if why_not is None else ()
-    held = frozenset(hold.connector for hold in holds if hold.connector is not None)
-    at = run.as_of if why_not is None else _now(workspace, clock())
-    way = Way(COMMAND, approved=run_id, approvals=holds)
-    report = go(workspace, held | undone, at, way, clock=clock, progress=progress)
-    if why_not is None and not report.holds and held.isdisjoint(report.errors):
-        _note_approval(workspace, run_id, report.run)
-    return report
+    if not undone:
+        raise Mistake(why_not(known, run) or f"nothing of run {run_id} waits")
+    way = Way(COMMAND, pulling=True, approved=run_id, portion=Portion(Scope.RELEASED, run_id))
+    return go(workspace, undone, _at(workspace, clock()), way, clock=clock, progress=progress)
 
 
 def known_run(workspace: Workspace, run_id: int) -> Run:
@@ -54,79 +58,63 @@ def known_run(workspace: Workspace, run_id: int) -> Run:
     return run
 
 
-def summary_of(run: Run) -> Mapping[str, Any]:
-    """Give what was kept with a run."""
-    found: dict[str, Any] = json.loads(run.summary or "{}")
-    return found
+def _on(workspace: Workspace, run: Run) -> Way:
+    """Give the way on for a held run: what it was about, and no more."""
+    scope, releases = scope_of(run), summary_of(run).get("releases")
+    return Way(
+        COMMAND,
+        pulling=True,
+        approved=run.id,
+        approvals=_approvals(workspace, run),
+        portion=Portion(scope, run.id if releases is None else releases),
+    )
 
 
-def holds_of(run: Run) -> tuple[Hold, ...]:
-    """Give what held a run."""
-    return tuple(Hold.from_json(hold) for hold in summary_of(run).get("holds", ()))
+def _approvals(workspace: Workspace, run: Run) -> tuple[Hold, ...]:
+    """Give what is approved with a run: its holds, and those of the runs that it continued, of each kind about each
+    object the newest."""
+    found: dict[tuple[HoldKind, str | None, str | None], Hold] = {}
+    one: Run | None = run
+    while one is not None:
+        for hold in holds_of(one):
+            key = (hold.kind, hold.connector, hold.object)
+            if key not in found:
+                found[key] = _with_all(workspace, one, hold)
+        summary = summary_of(one)
+        before = summary.get("approved")
+        if before is None or (scope_of(one) is Scope.RELEASED and before == summary.get("releases")):
+            break  # a release approves no holds
+        one = workspace.state.run(before)
+    return tuple(found.values())
 
 
-class WaitingRun(TypedDict):
-    """A held run that waits, as `status` shows it."""
-
-    run: int
-    command: str
-    as_of: str
-    held: list[str]
-    holds: list[dict[str, object]]
-
-
-def waiting_run(workspace: Workspace) -> WaitingRun | None:
-    """Give the held run that waits for a person or for its cause to go."""
-    for run in _candidates(workspace):
-        if _why_not(workspace, run) is None:
-            return {
-                "run": run.id,
-                "command": run.command,
-                "as_of": iso_text(run.as_of),
-                "held": list(run.held),
-                "holds": [hold.json() for hold in holds_of(run)],
-            }
-    return None
+def _with_all(workspace: Workspace, run: Run, hold: Hold) -> Hold:
+    """Give a hold of a run with all the ids that it is about, where not all of them were kept with the run."""
+    if hold.count <= len(hold.records):
+        return hold
+    state = workspace.state
+    if hold.kind in {HoldKind.CHANGE_SHARE, HoldKind.CLEAR_SHARE}:
+        ids = _of_plan(state.plan(run.id), hold)
+    elif hold.kind is HoldKind.PULL_SHRANK:
+        gone = state.gone(hold.connector or "", hold.object or "")
+        ids = gone.filter(pl.col("since_run") <= run.id)["record"]
+    elif hold.kind is HoldKind.INACTIVE_SHARE:
+        users = read_fields(state.verdicts(Entity.USER.value, run=run.id), {"primary_user_type": pl.String()})
+        ids = users.filter(pl.col("primary_user_type").is_in(IDLE))["external_id"]
+    else:
+        return hold
+    return replace(hold, records=tuple(ids.to_list()))
 
 
-def _candidates(workspace: Workspace) -> list[Run]:
-    """Give the runs that may wait: the newest recorded one, the one that it continued in vain, and the newest plan."""
-    newest = workspace.state.newest_recorded()
-    found = [] if newest is None else [newest]
-    if newest is not None and (before := summary_of(newest).get("approved")) is not None:
-        found.append(known_run(workspace, before))
-    latest = workspace.state.runs(RUNS_LOOKED_AT)
-    return found + [run for run in latest if run.command == "plan" and run.finished_at is not None][:1]
-
-
-def _why_not(workspace: Workspace, run: Run) -> str | None:
-    """Say why a run cannot be continued; None where it can."""
-    holds = holds_of(run)
-    if not holds:
-        ended = "is not finished" if run.finished_at is None else f"ended {run.status}"
-        older = f": it was held by an older version; {AGAIN}" if run.held else ""
-        return (
-            f"run {run.id} was not held (it {ended}), so nothing of it waits" if not older else f"run {run.id}{older}"
-        )
-    if (by := summary_of(run).get("approved_by")) is not None:
-        return f"run {run.id} was approved already: run {by} went on with it, and nothing of it waits"
-    if all(hold.connector is None for hold in holds):
-        kinds = {hold.kind for hold in holds}
-        cause = "the clock" if kinds == {HoldKind.CLOCK_WRONG} else "what held it"
-        return f"run {run.id} was held before anything was planned: mend {cause}, then run `engage-sync sync`"
-    return _overtaken(workspace, run)
-
-
-def _overtaken(workspace: Workspace, run: Run) -> str | None:
-    newest = workspace.state.newest_recorded()
-    if newest is None or newest.id <= run.id:
-        return None
-    if summary_of(newest).get("approved") == run.id and not newest.held:
-        return None  # it was approved, and the CRM was not reached: it may be tried again
-    what = f"run {run.id} was overtaken by run {newest.id} ({newest.command}, as of {iso_text(newest.as_of)})"
-    if newest.held and holds_of(newest):
-        return f"{what}, which is held too: `engage-sync approve {newest.id}`"
-    return f"{what}: {AGAIN}"
+def _of_plan(changes: pl.DataFrame | None, hold: Hold) -> pl.Series:
+    """Give the records that the plan kept with a held run would have changed, or cleared."""
+    if changes is None:
+        return pl.Series(dtype=pl.String)
+    here = (pl.col("connector") == hold.connector) & (pl.col("object") == hold.object)
+    executed = changes.filter(here & pl.col("decision").is_in(EXECUTED))
+    if hold.kind is HoldKind.CLEAR_SHARE:
+        executed = executed.filter((pl.col("decision") == "clear") | pl.col("after").is_null())
+    return executed["record"].unique()
 
 
 def _undone(workspace: Workspace, run_id: int) -> frozenset[str]:
@@ -139,10 +127,10 @@ def _undone(workspace: Workspace, run_id: int) -> frozenset[str]:
     )
 
 
-def _now(workspace: Workspace, now: datetime) -> datetime:
-    """Give the time now, or the instant of the newest recorded run where that lies ahead."""
+def _at(workspace: Workspace, at: datetime) -> datetime:
+    """Give an instant, or that of the newest recorded run where it is later: nothing goes back behind that."""
     newest = workspace.state.newest_recorded()
-    return now if newest is None else max(now, newest.as_of)
+    return at if newest is None else max(at, newest.as_of)
 
 
 def _note_approval(workspace: Workspace, run_id: int, by: int) -> None:

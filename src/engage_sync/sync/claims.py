@@ -1,45 +1,87 @@
 """Values in the CRM that a run without an answer was about to write: they are ours, not somebody else's. A process that
-died after a write took effect, or a connection that ended before the answer came, leaves such values. It writes
-nothing."""
+died after a write took effect, or a connection that ended before the answer came, leaves such values. What is found to
+be ours is recorded under the run that meant it, so that a rollback of it finds it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from engage_sync.core.definitions import ManagedField
+from engage_sync.connectors.base import Status
+from engage_sync.core.definitions import ManagedField, OnDrift
 from engage_sync.core.values import canonical
+from engage_sync.state.outcomes import OutcomeRow
+from engage_sync.sync.push import UNCLAIMED, Target
+
+MARGIN = timedelta(minutes=10)
+"""A CRM's search shows a change up to so much later, and its clock and ours may differ (crm-apis §B5)."""
+LIKELY = (OnDrift.OVERWRITE, OnDrift.FILL_BLANK)
+"""The policies under which a value that is most likely ours counts as ours for a while. Under the others it must be
+certain: else a person's value would be lost."""
+_INSTANT = pl.Datetime("us", "UTC")
+_FOUND = {"record": pl.String(), "field": pl.String(), "value": pl.String(), "before": pl.String(), "run": pl.Int64()}
 
 
-def claimed(
+def recognised(
     intents: pl.DataFrame,
     written: pl.DataFrame,
     records: pl.DataFrame,
     fields: Sequence[ManagedField],
     *,
+    now: datetime,
     datetime_digits: int,
 ) -> pl.DataFrame:
-    """Give record and `last.FIELD`…: values that live records hold and that we meant to write, where we do not know yet
-    that we did. `intents` has record, field, value; `written` and `records` are as the state gives them."""
-    names = [f"last.{managed.field}" for managed in fields]
-    nothing = pl.DataFrame(schema={"record": pl.String, **dict.fromkeys(names, pl.String)})
+    """Give record, field, value, before, run of what live records hold and a run meant to write, where we do not know
+    yet that it did. `intents`, `written` and `records` are as the state gives them.
+
+    It is certain where nobody changed the record after that run was over: no later stamp, however long ago that is.
+    """
+    found = [pl.DataFrame(schema=_FOUND)]
     if intents.is_empty():
-        return nothing
-    found = [nothing]
+        return found[0]
+    live = records.join(intents.select("record").unique(), on="record", how="semi")
+    live = live.with_columns(stamp=pl.Series([_instant(text) for text in live["updated_at"]], dtype=_INSTANT))
+    certain = (pl.col("stamp") <= pl.col("until") + MARGIN).fill_null(value=False)
+    fresh = pl.col("until") >= pl.lit(now - UNCLAIMED, _INSTANT)
     for managed in fields:
-        last, seen, meant = (pl.col(name) for name in ("last", "seen", "value"))
+        last, seen, meant, stood = (pl.col(name) for name in ("last", "seen", "c.value", "c.before"))
         known = written.select("record", last=f"last.{managed.field}")
         sides = (
             intents.filter(pl.col("field") == managed.field)
-            .join(records.select("record", seen=f"crm.{managed.field}"), on="record")
-            .join(known, on="record", how="left")
-            .with_columns(canonical(one, managed.type, datetime_digits=datetime_digits) for one in (last, seen, meant))
+            .join(live.select("record", "stamp", seen=f"crm.{managed.field}"), on="record", maintain_order="left")
+            .join(known, on="record", how="left", maintain_order="left")
+            .with_columns(pl.col(name).alias(f"c.{name}") for name in ("value", "before"))
+            .with_columns(
+                canonical(one, managed.type, datetime_digits=datetime_digits) for one in (last, seen, meant, stood)
+            )
         )
-        ours = sides.filter((seen == meant) & seen.ne_missing(last)).unique("record")
-        found.append(ours.select("record", meant.alias(f"last.{managed.field}")))
-    together = pl.concat(found, how="diagonal")
-    return together.group_by("record", maintain_order=True).agg(pl.all().drop_nulls().first())
+        ours = certain | fresh if managed.on_drift in LIKELY else certain
+        holds = seen.eq_missing(meant) & seen.ne_missing(last) & meant.ne_missing(stood)
+        found.append(sides.filter(holds & ours).unique("record", keep="first", maintain_order=True).select(*_FOUND))
+    return pl.concat(found)
+
+
+def _instant(text: str | None) -> datetime | None:
+    """Read a CRM's stamp; None for one that is none."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def claimed(found: pl.DataFrame, fields: Sequence[ManagedField]) -> pl.DataFrame:
+    """Give what was recognised as record and `last.FIELD`…. An emptied field is none: it is nobody's."""
+    schema = {"record": pl.String(), **{f"last.{managed.field}": pl.String() for managed in fields}}
+    told = found.drop_nulls("value")
+    if told.is_empty():
+        return pl.DataFrame(schema=schema)
+    wide = told.pivot("field", index="record", values="value")
+    wide = wide.rename({name: f"last.{name}" for name in wide.columns if name != "record"})
+    return pl.concat([pl.DataFrame(schema=schema), wide], how="diagonal")
 
 
 def laid_over(written: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
@@ -51,3 +93,34 @@ def laid_over(written: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
     both = pl.concat([claims.select("record", *names), own]).group_by("record").agg(pl.all().drop_nulls().first())
     rest = written.join(claims.select("record"), on="record", how="anti")
     return pl.concat([rest, both.with_columns(ever=pl.lit(value=True)).select(rest.columns)])
+
+
+def settle_claims(target: Target, found: pl.DataFrame, *, pulled_since: datetime | None) -> None:
+    """Record what was recognised as written by the run that meant it, and drop every intent whose matter is known: it
+    took effect, a pull begun at `pulled_since` shows that it did not, or it is too old to be told from other values."""
+    state, object_ = target.workspace.state, target.kind.object
+    intents = state.intents(target.name, object_)
+    if intents.is_empty():
+        return
+    at = target.clock()
+    for (run,), rows in found.group_by("run", maintain_order=True):
+        lines = rows.group_by("record", maintain_order=True).agg("field", "before", "value")
+        outcomes = [
+            OutcomeRow(
+                record=record,
+                status=Status.WRITTEN.value,
+                code=None,
+                message=f"no answer came; run {target.run} found that it took effect",
+                request=None,
+                before=dict(zip(names, before, strict=True)),
+                after=dict(zip(names, values, strict=True)),
+                at=at,
+            )
+            for record, names, before, values in lines.iter_rows()
+        ]
+        state.record_outcomes(int(str(run)), target.name, object_, outcomes)
+    over = pl.col("until") < pl.lit(at - UNCLAIMED, _INSTANT)
+    if pulled_since is not None:
+        over = over | (pl.col("until") + MARGIN < pl.lit(pulled_since, _INSTANT))
+    took_effect = intents.join(found.select("record", "run"), on=["record", "run"], how="semi")
+    state.drop_intents(target.name, object_, pl.concat([took_effect, intents.filter(over)]).select("record", "run"))

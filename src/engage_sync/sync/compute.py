@@ -208,7 +208,9 @@ def record(workspace: Workspace, run: int, computed: Computed) -> None:
             run, entity, encode(documents(workspace, computed, entity), workspace.project.model, entity)
         )
     history.keep(workspace, run, computed)
-    state.keep_summary(run, json.dumps(summary_of(workspace, computed)))
+    begun = state.run(run)
+    known = json.loads(begun.summary or "{}") if begun is not None else {}
+    state.keep_summary(run, json.dumps({**known, **summary_of(workspace, computed)}))
     state.mark_recorded(run)
 
 

@@ -4,7 +4,8 @@ module beside this one. `plan` is the cycle stopped before the push. One `as_of`
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -14,6 +15,7 @@ from engage_sync.core.brakes import looks_back
 from engage_sync.core.holds import Hold
 from engage_sync.core.plan import Bucket
 from engage_sync.errors import Mistake
+from engage_sync.sync.claims import settle_claims
 from engage_sync.sync.compute import compute, record
 from engage_sync.sync.computed import Computed
 from engage_sync.sync.deliver import deliver
@@ -21,7 +23,7 @@ from engage_sync.sync.doctor import remember_account
 from engage_sync.sync.drift import Onlooker
 from engage_sync.sync.holding import Terms, Watch, keep_baseline, keep_silences, watch
 from engage_sync.sync.moves import moved, switching
-from engage_sync.sync.planning import prepare
+from engage_sync.sync.planning import EVERYTHING, FAILED, Portion, Scope, prepare
 from engage_sync.sync.progress import SILENT, Progress
 from engage_sync.sync.pull import pull as pull_connector
 from engage_sync.sync.push import Pushed, Target, count_buckets, push
@@ -29,7 +31,7 @@ from engage_sync.sync.quota import price, ration
 from engage_sync.sync.readback import Fields, look_after, read_back
 from engage_sync.sync.reconcile import reconcile
 from engage_sync.sync.reports import Clock, Report, Running, running
-from engage_sync.sync.rollback import forget_undone
+from engage_sync.sync.rollback import forget_undone, release_undone
 from engage_sync.sync.sessions import Session
 from engage_sync.sync.wiring import Only, Workspace, kind_of
 
@@ -109,20 +111,25 @@ def sync(
     """Do everything; without `pulling`, on the mirror as it is; `retrying`, write what failed before and nothing else.
     A look back is refused; where `as_of` was read from the clock (`clocked`), it is held."""
     command = "sync" if pulling else "retry" if retrying else "push"
-    way = Way(command, pulling=pulling, retrying=retrying, clocked=clocked)
+    way = Way(command, pulling=pulling, portion=FAILED if retrying else EVERYTHING, clocked=clocked)
     return go(workspace, only, as_of, way, clock=clock, progress=progress)
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a cycle goes. `approved` is the held run that it continues, `approvals` are the holds of that run."""
+    """How a cycle goes. `approved` is the run that it continues, `approvals` are the holds that a person approved with
+    it."""
 
     command: str = "plan"
     pulling: bool = False
-    retrying: bool = False
+    portion: Portion = EVERYTHING
     clocked: bool = False
     approved: int | None = None
     approvals: tuple[Hold, ...] = ()
+
+    def course(self) -> dict[str, object]:
+        """Give what is kept with the run about the way that it goes."""
+        return {"approved": self.approved, "releases": self.portion.releases, "scope": self.portion.scope.value}
 
 
 def go(
@@ -136,12 +143,12 @@ def go(
         running(workspace, way.command, as_of, clock) as current,
         current.opened(only) as sessions,
     ):
-        current.approved, current.holds = way.approved, behind
+        current.approved, current.holds, current.course = way.approved, behind, way.course()
+        workspace.state.keep_summary(current.id, json.dumps(current.course))  # an approval that dies can be repeated
         if behind:
             return current.finish(None)
-        if way.approved is not None:
-            workspace.state.release_undone(way.approved)
         if way.pulling:
+            current.pulled_since = current.clock()
             _pull(workspace, sessions, current, progress)
         progress.step("computing")
         computed = compute(workspace, as_of)
@@ -150,11 +157,12 @@ def go(
         keep_silences(looking)
         _keep_held(workspace, sessions, current)
         for session in sessions:
-            ration(workspace, session, computed)
-            _push(workspace, session, current, progress)
-            if not way.retrying and session.free():
+            ration(workspace, session, computed, retrying=not way.portion.whole)
+            _push(workspace, session, current, way, progress)
+            if way.portion.whole and session.free():
                 keep_baseline(looking, session.file, session.schema, session.planned())
-        _deliver(workspace, sessions, current, progress)
+        if way.portion.whole:
+            _deliver(workspace, sessions, current, progress)
         return current.finish(computed)
 
 
@@ -210,7 +218,7 @@ def _plan(workspace: Workspace, sessions: list[Session], computed: Computed, cur
                 session.schema,
                 now=now,
                 looking=looking,
-                retrying=way.retrying,
+                portion=way.portion,
                 owning=owning,
             )
             session.incomplete = session.prepared.refuses()
@@ -218,6 +226,7 @@ def _plan(workspace: Workspace, sessions: list[Session], computed: Computed, cur
             session.buckets = {
                 name: count_buckets(found, None, held=held) for name, found in session.prepared.plans.items()
             }
+    current.drift.ask_rest()
     return looking
 
 
@@ -228,7 +237,7 @@ def _keep_held(workspace: Workspace, sessions: list[Session], current: Running) 
         workspace.state.save_plan(current.id, pl.concat(held))
 
 
-def _push(workspace: Workspace, session: Session, current: Running, progress: Progress) -> None:
+def _push(workspace: Workspace, session: Session, current: Running, way: Way, progress: Progress) -> None:
     if session.error is not None or session.prepared is None or session.prepared.held:
         return
     for object_map in session.file.objects:
@@ -240,9 +249,13 @@ def _push(workspace: Workspace, session: Session, current: Running, progress: Pr
             told = session.prepared.described.get(object_map.object)
             target = Target(
                 *(workspace, session.connector, session.file.name, kind, current.id, current.clock, unique, told),
+                whole=way.portion.scope is not Scope.RELEASED,
                 ranked=session.ranked,
             )
-            forget_undone(target, found)
+            if way.portion.releases is not None:
+                release_undone(target, way.portion.releases)
+            settle_claims(target, session.prepared.claims[object_map.object], pulled_since=current.pulled_since)
+            target = replace(target, theirs=forget_undone(target, found, whole=way.portion.whole))
             pushed = push(target, found, partial(progress.pushed, object_map.object))
             session.error = pushed.error
             fields = Fields.of(object_map.write, session.schema, object_map.object)

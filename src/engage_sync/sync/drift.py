@@ -12,7 +12,7 @@ import polars as pl
 import structlog
 
 from engage_sync.connectors.base import Author, Connector, Kind
-from engage_sync.core.definitions import ManagedField, ObjectMap, OnDrift
+from engage_sync.core.definitions import ObjectMap, OnDrift
 from engage_sync.core.fitting import FieldLimit
 from engage_sync.core.ownership import DRIFTS, INSTANT, KNOWN, drifting, owned
 from engage_sync.core.plan import Bucket, ObjectPlan
@@ -36,6 +36,16 @@ _TOLD: Mapping[str, pl.DataType] = {name: KNOWN[name] for name in ("record", "fi
 _ONE = ["record", "field"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """Drifting fields of one object that were never asked about: record and field, the newest first."""
+
+    connector: Connector
+    kind: Kind
+    key: ObjectKey
+    unasked: pl.DataFrame
+
+
 @dataclass(slots=True)
 class Onlooker:
     """What a run learns, over all its connectors. Without `keeps` it asks and tells, and keeps nothing."""
@@ -46,6 +56,8 @@ class Onlooker:
     known: dict[ObjectKey, pl.DataFrame] = field(default_factory=dict)
     ended: dict[ObjectKey, Mapping[str, Bucket]] = field(default_factory=dict)
     left: int = ASKED
+    later: list[_Question] = field(default_factory=list)
+    """What no decision of this run depends on: asked when all connectors are planned."""
 
     def owned(
         self,
@@ -56,35 +68,46 @@ class Onlooker:
         records: pl.DataFrame,
         limits: Mapping[str, FieldLimit] | None,
     ) -> ObjectPlan:
-        """Find out about the drift of a plan, keep it, and decide about the fields that a person may have locked."""
+        """Find out about the drift of a plan, keep it, and decide about the fields that a person may have locked. Only
+        these are asked about at once; the others are left to `ask_rest`."""
         drift = drifting(plan)
         stored = self.workspace.state.drifts(plan.connector, plan.object)
         if drift.is_empty() and stored.is_empty():
             return plan
         met = drift.join(stored, on=[*_ONE, "value"], how="left", maintain_order="left")
         met = met.with_columns(pl.col("seen_at").fill_null(pl.lit(as_of, INSTANT)))
-        unasked = _unasked(met, records, object_map.write)
-        told = self._told(connector, kind_of(object_map, connector.limits), unasked)
-        met = met.join(told, on=_ONE, how="left", maintain_order="left", suffix="_told").with_columns(
-            pl.coalesce(f"{name}_told", name).alias(name) for name in ("author", "changed_at", "human")
-        )
+        locked = pl.col("field").is_in([one.field for one in object_map.write if one.on_drift is OnDrift.HUMAN_LOCK])
+        unasked, kind = _unasked(met, records), kind_of(object_map, connector.limits)
+        self.later.append(_Question(connector, kind, (plan.connector, plan.object), unasked.filter(~locked)))
+        met = _with(met, self._told(connector, kind, unasked.filter(locked)))
         if self.keeps:
             self._keep(plan, met.select(*KNOWN), stored)
         self.known[plan.connector, plan.object] = met
         return owned(plan, object_map.write, met, as_of=as_of, limits=limits)
 
+    def ask_rest(self) -> None:
+        """Ask about the fields that no decision depends on, as far as the run's questions go, and keep the answers."""
+        for one in self.later:
+            told = self._told(one.connector, one.kind, one.unasked)
+            met = self.known[one.key] = _with(self.known[one.key], told)
+            if self.keeps:
+                answered = met.join(told, on=_ONE, how="semi", maintain_order="left").select(*KNOWN)
+                self.workspace.state.change_drifts(*one.key, answered, answered.clear(), self.run)
+        self.later.clear()
+
     def _told(self, connector: Connector, kind: Kind, unasked: pl.DataFrame) -> pl.DataFrame:
-        """Ask who set some fields. What the CRM has no answer to has the author '': it is not asked for again."""
+        """Ask who set some fields. What the CRM has no answer to has the author '': it is not asked for again. A call
+        that fails takes nothing from the run's questions: the other fields are asked about."""
         pairs = list(unasked.head(self.left).select(*_ONE).iter_rows())
         if not pairs:
             return pl.DataFrame(schema=_TOLD)
         log = structlog.get_logger(__name__).bind(connector=connector.name, object=kind.object, fields=len(pairs))
-        self.left -= len(pairs)
         try:
             found = connector.authors(kind, pairs)
         except EngageError as error:
             log.warning("who changed our fields is not known", because=str(error))
             return pl.DataFrame(schema=_TOLD)
+        self.left -= len(pairs)
         log.info("asked who changed our fields", told=len(found))
         return pl.DataFrame([_row(pair, found.get(pair, Author())) for pair in pairs], schema=_TOLD, orient="row")
 
@@ -154,18 +177,22 @@ def counted(listing: pl.DataFrame) -> dict[str, dict[str, int]]:
     return {name: {"kept": int(kept), "overwritten": int(over)} for name, kept, over in found.iter_rows()}
 
 
-def _unasked(met: pl.DataFrame, records: pl.DataFrame, fields: Sequence[ManagedField]) -> pl.DataFrame:
-    """Give the drift that was never asked about: first what an answer decides about, then the newest."""
+def _with(met: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
+    """Lay answers over what is known."""
+    return met.join(told, on=_ONE, how="left", maintain_order="left", suffix="_told").select(
+        pl.coalesce(f"{name}_told", name).alias(name) if name in {"author", "changed_at", "human"} else pl.col(name)
+        for name in met.columns
+    )
+
+
+def _unasked(met: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
+    """Give the drift that was never asked about, the newest first."""
     open_ = met.filter(pl.col("author").is_null())
     if open_.is_empty():
         return open_
-    locked = [managed.field for managed in fields if managed.on_drift is OnDrift.HUMAN_LOCK]
     stamps = records.select("record", "updated_at").join(open_, on="record", how="semi")
-    return (
-        open_.join(stamps, on="record", how="left", maintain_order="left")
-        .with_columns(locked=pl.col("field").is_in(locked))
-        .sort("locked", "updated_at", descending=True, nulls_last=True, maintain_order=True)
-    )
+    joined = open_.join(stamps, on="record", how="left", maintain_order="left")
+    return joined.sort("updated_at", descending=True, nulls_last=True, maintain_order=True)
 
 
 def _row(pair: tuple[str, str], author: Author) -> tuple[str, str, str, datetime | None, bool | None]:

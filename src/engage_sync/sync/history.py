@@ -47,6 +47,8 @@ def _transitions(workspace: Workspace, run: int, last: Run, computed: Computed, 
     model = workspace.project.model
     documents = workspace.state.changed_verdicts(entity, since=last.id, run=run)
     both = documents.filter(pl.col("before").is_not_null() & pl.col("after").is_not_null())
+    if both.is_empty():
+        return pl.DataFrame(schema=_KEPT)
     fields = watched(model, entity)
     old = read_fields(both.select("external_id", document="before"), fields)
     new = read_fields(both.select("external_id", document="after"), fields)

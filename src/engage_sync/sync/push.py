@@ -11,6 +11,7 @@ import polars as pl
 from engage_sync.connectors.base import Change, Connector, Kind, Outcome, Status
 from engage_sync.connectors.wrappers import OVER_QUOTA
 from engage_sync.core.plan import DEFERRED, EXECUTED, REFUSED, Bucket, ObjectPlan
+from engage_sync.core.priority import REASON as OUT_OF_QUOTA
 from engage_sync.core.waiting import WAITING
 from engage_sync.errors import EngageError, Suspended
 from engage_sync.state.outcomes import OutcomeRow
@@ -67,6 +68,8 @@ class Target:
     """Tells one description of the object's fields from another (`sync/failures.py`)."""
     whole: bool = True
     """Whether the plan is about all records of the object: those that it leaves alone need no change."""
+    theirs: frozenset[tuple[str, str]] = frozenset()
+    """Records and fields whose new values are a person's, which a rollback puts back: never to be claimed as ours."""
     ranked: bool = False
     """The changes are in the order in which they matter: what the day's calls do not reach waits."""
 
@@ -85,7 +88,8 @@ def push(target: Target, plan: ObjectPlan, progress: Callable[[int, int], None])
     for number, part in enumerate(parts, start=1):
         before, after = _values(part)
         changes = [Change(record, values) for record, values in after.items()]
-        state.intend(target.name, object_, after, target.run)
+        meant = _meant(target, after)
+        state.intend(target.name, object_, meant, target.run, before=before, at=target.clock())
         try:
             for outcomes in _in_groups(target.connector.push(target.kind, changes), _group(target, len(changes))):
                 tried = [outcome for outcome in outcomes if outcome.code != OVER_QUOTA]
@@ -102,7 +106,26 @@ def push(target: Target, plan: ObjectPlan, progress: Callable[[int, int], None])
             pushed.buckets.update((record, unsent) for later in parts[number:] for record in later["record"])
             break
     _record_not_fitting(target, plan, pushed)
+    _note_deferred(target, plan, pushed)
     return pushed
+
+
+def _note_deferred(target: Target, plan: ObjectPlan, pushed: Pushed) -> None:
+    """Note since when the records wait that there was no quota for, until they are written or need nothing."""
+    if not target.whole:
+        return
+    state, object_ = target.workspace.state, target.kind.object
+    before = state.deferred(target.name, object_)["record"]
+    unsent = [record for record, bucket in pushed.buckets.items() if bucket is Bucket.HELD]
+    short = plan.changes.filter((pl.col("decision") == DEFERRED) & (pl.col("reason") == OUT_OF_QUOTA))["record"]
+    waits = pl.concat([short, pl.Series("record", unsent, pl.String)]).unique(maintain_order=True)
+    ended = before.clear()
+    if not before.is_empty():
+        answered = [record for record, bucket in pushed.buckets.items() if bucket not in {Bucket.HELD, Bucket.FAILED}]
+        done = pl.Series(answered, dtype=pl.String)
+        open_ = plan.changes.filter(pl.col("decision").is_in([*EXECUTED, DEFERRED]))["record"]
+        ended = before.filter(~before.is_in(open_.implode()) | before.is_in(done.implode()))
+    state.change_deferred(target.name, object_, waits.filter(~waits.is_in(before.implode())), ended, target.run)
 
 
 def _bucket(outcome: Outcome) -> Bucket:
@@ -112,6 +135,17 @@ def _bucket(outcome: Outcome) -> Bucket:
 
 def _unsent(error: EngageError | None) -> Bucket:
     return Bucket.HELD if isinstance(error, Suspended) else Bucket.FAILED
+
+
+def _meant(target: Target, after: Mapping[str, Values]) -> Mapping[str, Values]:
+    """Give what is noted before it is sent: all but a person's own values that are put back."""
+    if not target.theirs:
+        return after
+    own = {
+        record: {name: text for name, text in values.items() if (record, name) not in target.theirs}
+        for record, values in after.items()
+    }
+    return {record: values for record, values in own.items() if values}
 
 
 def _settle_intents(target: Target, sent: Mapping[str, Values], pushed: Pushed) -> None:

@@ -15,10 +15,11 @@ from engage_sync.connectors.throttle import Today
 from engage_sync.core.accounts import money
 from engage_sync.core.definitions import Entity
 from engage_sync.core.plan import EXECUTED
-from engage_sync.core.priority import WORTH, deferred, fitting, ranked, together
+from engage_sync.core.priority import LATE, RANKED, WORTH, deferred, fitting, ranked, together
 from engage_sync.sync.computed import Computed
 from engage_sync.sync.documents import read_fields
 from engage_sync.sync.history import frame_of
+from engage_sync.sync.holding import baseline
 from engage_sync.sync.planning import Prepared
 from engage_sync.sync.push import SLICE
 from engage_sync.sync.readback import ALL, AT_ONCE, NONE, verify_calls
@@ -116,34 +117,41 @@ def _write_calls(limits: Limits, records: int) -> int:
     return ceil(records / limits.push_batch)
 
 
-def ration(workspace: Workspace, session: Session, computed: Computed) -> None:
+def ration(workspace: Workspace, session: Session, computed: Computed, *, retrying: bool = False) -> None:
     """Before a push: where the day's calls may not do, put the records that matter most first; defer what does not fit.
 
     The budget is what our share leaves to us, others' calls counted, less what the actions of signals need (at most
-    half). Each beginning of the order is priced with the calls that empty an id first, and with reading back.
+    half). Each beginning of the order is priced with the calls that empty an id first, and with reading back. While
+    `retrying`, the records that are left out still wait: what is noted of the short days before stays.
     """
     today = session.connector.today
     if today is None or session.prepared is None or session.prepared.held or session.error is not None:
         return
-    budget = today.left - min(_deliveries(workspace, session), today.left // 2)
-    if budget >= AMPLE * _most(session, session.prepared):
-        _note_short(workspace, session, None)
+    since = _first(workspace, session)
+    _rationed(workspace, session, computed, today.left - min(_deliveries(workspace, session), today.left // 2))
+    if not retrying:
+        _note_short(workspace, session, since if session.short is not None else None)
+
+
+def _rationed(workspace: Workspace, session: Session, computed: Computed, budget: int) -> None:
+    if session.prepared is None or budget >= AMPLE * _most(session, session.prepared):
         return
     changes = session.prepared.changes().filter(pl.col("decision").is_in(EXECUTED))
     pairs = _freeing(session, changes)
     records = changes.select("object", "record").unique(maintain_order=True)
     need = _last(_prices(session, records, pairs))
     if need == 0 or budget >= AMPLE * need:
-        _note_short(workspace, session, None)
         return
-    since = _since(workspace, session, computed)
-    order = together(ranked(changes, _worth(workspace, computed, changes, since)), pairs)
+    late = _late(workspace, session)
+    waited = changes.join(late, on=list(RANKED), how="semi")
+    then = [(waited, _first(workspace, session)), (changes, _last_push(workspace, session))]
+    worth = pl.concat([_worth(workspace, computed, some, since) for some, since in then])
+    order = together(ranked(changes, worth, late), pairs)
     fit = fitting(order, _prices(session, order, pairs), budget)
     plans = {name: deferred(plan, order, fit.chosen) for name, plan in session.prepared.plans.items()}
     session.prepared = replace(session.prepared, plans=plans)
     session.ranked = True
     session.short = Short(fit.count, fit.of) if fit.count < fit.of else None
-    _note_short(workspace, session, since if session.short is not None else None)
 
 
 def _most(session: Session, prepared: Prepared) -> int:
@@ -161,12 +169,27 @@ def _counts(prepared: Prepared) -> list[int]:
     ]
 
 
-def _since(workspace: Workspace, session: Session, computed: Computed) -> int:
-    """Give the run that this one is compared with, 0 for none: the previous recorded one, or that before the first of
-    several short ones. What fell on a day without quota is still urgent on the next."""
+def _last_push(workspace: Workspace, session: Session) -> int:
+    """Give the last run that wrote to this CRM, 0 for none: what fell while nothing was asked of it is still urgent."""
+    since = baseline(workspace, session.file.name)
+    return 0 if since is None else since.run
+
+
+def _first(workspace: Workspace, session: Session) -> int:
+    """Give the run that records are compared with which waited: that before the first of several short ones. What fell
+    on a day without quota for it is still urgent on the next."""
     noted = workspace.state.note(f"short.{session.file.name}")
-    last = workspace.state.previous(computed.as_of)
-    return int(noted) if noted is not None else 0 if last is None else last.id
+    return _last_push(workspace, session) if noted is None else int(noted)
+
+
+def _late(workspace: Workspace, session: Session) -> pl.DataFrame:
+    """Give the records that earlier runs deferred, as LATE."""
+    name = session.file.name
+    found = [
+        workspace.state.deferred(name, item.object).select(pl.lit(item.object).alias("object"), "record", "since_run")
+        for item in session.file.objects
+    ]
+    return pl.concat([pl.DataFrame(schema=LATE), *found])
 
 
 def _note_short(workspace: Workspace, session: Session, since: int | None) -> None:

@@ -14,7 +14,7 @@ import polars as pl
 
 from engage_sync.core.holds import Hold
 from engage_sync.core.plan import Bucket
-from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Held, Mistake
+from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Held, Mistake, Suspended
 from engage_sync.sync import kept_answers
 from engage_sync.sync.buckets import Miscounted, miscounts
 from engage_sync.sync.compute import summary_of, without_record
@@ -25,7 +25,7 @@ from engage_sync.sync.failures import Waiting, still_waiting
 from engage_sync.sync.moves import Moved
 from engage_sync.sync.quota import Price
 from engage_sync.sync.readback import Verified, verified_json
-from engage_sync.sync.sessions import Buckets, Session, open_sessions
+from engage_sync.sync.sessions import Buckets, Session, Short, open_sessions
 from engage_sync.sync.suspension import ask_only, conclude
 from engage_sync.sync.wiring import Only, Workspace
 
@@ -99,6 +99,10 @@ class Running:
     """What holds the run as a whole, beside what holds its connectors."""
     approved: int | None = None
     """The held run that this one continues."""
+    course: Mapping[str, object] = field(default_factory=dict)
+    """What is kept about the way that the run goes (`cycle.Way.course`)."""
+    pulled_since: datetime | None = None
+    """When the pull began that the plans are made from; None: it was another run's."""
     drift: Onlooker | None = None
     """What this run learns about values that somebody else set."""
 
@@ -122,6 +126,8 @@ class Running:
         if wrong:
             exit_code = EXIT_BUG
         status = {EXIT_DONE: "ok", EXIT_PARTIAL: "partial", Held.exit_code: "held"}.get(exit_code, "failed")
+        if exit_code == Short.exit_code and _only_waits(self.sessions):
+            status = "partial"
         prepared = [session.prepared for session in self.sessions if session.prepared is not None]
         report = Report(
             run=self.id,
@@ -183,7 +189,9 @@ class Running:
             "errors": report.errors,
             "signals": report.signals,
             "holds": [hold.json() for hold in report.holds],
+            **self.course,
             "approved": report.approved,
+            "planned": [one.file.name for one in self.sessions if one.prepared is not None],
             "verified": verified_json(report.verified),
             "reconciled": report.reconciled,
             "drift": counted(report.drift),
@@ -234,6 +242,14 @@ def _reconciled(sessions: list[Session]) -> Mapping[str, Mapping[str, object]] |
         name: {item.object: None if (one := by.get(item.object)) is None else one.json() for item in file.objects}
         for name, (file, by) in found.items()
     } or None
+
+
+def _only_waits(sessions: list[Session]) -> bool:
+    """Tell whether part of what was planned waits for quota, and nothing else ended a connector."""
+    ended = [one for one in sessions if isinstance(one.error, Suspended) and one.prepared is not None]
+    waits = any(one.short is not None for one in sessions)
+    waits |= any(not one.prepared.held for one in ended if one.prepared is not None)
+    return waits and all(one.error is None or isinstance(one.error, Suspended) for one in sessions)
 
 
 def _all_buckets(session: Session) -> dict[str, Buckets]:

@@ -24,7 +24,7 @@ from engage_sync.sync.push import Target, count_buckets, push
 from engage_sync.sync.readback import read_back, verified_json
 from engage_sync.sync.reports import Clock, Report, Running, running
 from engage_sync.sync.sessions import Session
-from engage_sync.sync.undo_plan import Taking, Undoing, changes_of, judge, plan_of, taken, taking, unreached
+from engage_sync.sync.undo_plan import Taking, Undoing, changes_of, disown, judge, plan_of, taken, taking, unreached
 from engage_sync.sync.wiring import Workspace
 
 
@@ -92,10 +92,28 @@ def rollback(
             return _finish(workspace, current, objects, left, nothing, confirm, progress)
 
 
-def forget_undone(target: Target, plan: ObjectPlan) -> None:
-    """Forget what a rollback took back where it is no matter any more, before a push writes anything."""
+def forget_undone(target: Target, plan: ObjectPlan, *, whole: bool) -> frozenset[tuple[str, str]]:
+    """Forget what a rollback took back where it is no matter any more, before a push writes anything; give the record
+    and field of a person's values that the plan puts back. Not `whole`: the plan is about a part of what is wanted."""
     state, object_ = target.workspace.state, target.kind.object
-    state.drop_undone(target.name, object_, superseded(plan, state.undone(target.name, object_)))
+    undone = state.undone(target.name, object_)
+    if undone.is_empty():
+        return frozenset()
+    moves = state.gone(target.name, object_).drop_nulls("moved_to").join(undone, on="record", how="semi")
+    if not moves.is_empty():
+        state.follow_undone(target.name, object_, moves)
+        undone = state.undone(target.name, object_)
+    over = superseded(plan, undone, whole=whole)
+    state.drop_undone(target.name, object_, over)
+    left = undone.join(over, on=["record", "field"], how="anti").filter(~pl.col("ours"))
+    return frozenset(left.select("record", "field").iter_rows())
+
+
+def release_undone(target: Target, undone: int) -> None:
+    """Forget what a rollback of run `undone` took back of one object, because a person wants it written again."""
+    state, object_ = target.workspace.state, target.kind.object
+    kept = state.undone(target.name, object_).filter(pl.col("undone") == undone)
+    state.drop_undone(target.name, object_, kept.select("record", "field"))
 
 
 def _nothing(workspace: Workspace, around: pl.DataFrame, values: pl.DataFrame, undone: int) -> str | None:
@@ -146,11 +164,15 @@ def _finish(
     for one, changes in zip(objects, parts, strict=True):
         object_plan = plan_of(one, changes)
         one.session.buckets[one.kind.object] = count_buckets(object_plan, None, held=True)
-    go_on = confirm(plan) and not plan.restores().is_empty()
+    agreed = confirm(plan)
+    go_on = agreed and not plan.restores().is_empty()
     restored = 0
-    if go_on:
+    if agreed and objects:
+        for one in objects:
+            disown(workspace, one, current.id)
         rows = pl.concat(taken(workspace, one) for one in objects)
         workspace.state.save_undone(rows, current.id)
+    if go_on:
         for one, changes in zip(objects, parts, strict=True):
             restored += _write(workspace, current, one, plan_of(one, changes), progress)
     return Undone(plan, current.finish(None), go_on, restored)
@@ -163,7 +185,9 @@ def _write(workspace: Workspace, current: Running, one: Taking, plan: ObjectPlan
         return 0
     unique = None if one.map is None else one.map.match_external_id
     target = Target(
-        workspace, session.connector, session.file.name, one.kind, current.id, current.clock, unique, whole=False
+        *(workspace, session.connector, session.file.name, one.kind, current.id, current.clock, unique),
+        whole=False,
+        theirs=frozenset(one.judged.filter(~pl.col("ours")).select("record", "field").iter_rows()),
     )
     pushed = push(target, plan, partial(progress.pushed, one.kind.object))
     session.error = pushed.error

@@ -4,6 +4,7 @@ state, and writes to neither.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,7 +13,7 @@ import polars as pl
 from engage_sync.connectors.base import Kind, Unsupported
 from engage_sync.core.definitions import ObjectMap
 from engage_sync.core.plan import CHANGES, FORGET, REMEMBER, Bucket, ObjectPlan
-from engage_sync.core.undo import LEFT, RESTORE, judged, taken_back
+from engage_sync.core.undo import LEFT, RESTORE, STANDS, judged, taken_back
 from engage_sync.sync.readback import Fields
 from engage_sync.sync.sessions import Session
 from engage_sync.sync.wiring import ENTITIES, Workspace, kind_of
@@ -169,10 +170,19 @@ def taken(workspace: Workspace, one: Taking) -> pl.DataFrame:
     return rows.with_columns(connector=pl.lit(name), object=pl.lit(object_))
 
 
+def disown(workspace: Workspace, one: Taking, run: int) -> None:
+    """Forget that we wrote what is somebody else's by now: what stands there is theirs, whatever they make of it."""
+    rows = one.judged.filter("theirs").group_by("record", maintain_order=True).agg("field")
+    texts = [json.dumps(dict.fromkeys(names)) for names in rows["field"].to_list()]
+    forgotten = rows.select("record", values=pl.Series(texts, dtype=pl.String))
+    workspace.state.remember(one.session.file.name, one.kind.object, forgotten, run)
+
+
 def changes_of(workspace: Workspace, one: Taking) -> pl.DataFrame:
     """Give the judged values of one object as CHANGES, for people to read."""
     links = workspace.state.links(one.session.file.name, one.kind.object)
-    return _changes(one.judged.with_columns(entity=pl.lit(ENTITIES[one.kind.role].value)), links)
+    told = one.judged.filter(pl.col("decision") != STANDS)
+    return _changes(told.with_columns(entity=pl.lit(ENTITIES[one.kind.role].value)), links)
 
 
 def plan_of(one: Taking, changes: pl.DataFrame) -> ObjectPlan:

@@ -16,7 +16,7 @@ from engage_sync.core.types import TYPES
 from engage_sync.errors import Mistake
 from engage_sync.state.runs import Run
 from engage_sync.sync.addresses import record_urls
-from engage_sync.sync.approval import WaitingRun, known_run, waiting_run
+from engage_sync.sync.approval import known_run
 from engage_sync.sync.compute import CONTESTED, compute, documents
 from engage_sync.sync.computed import Computed
 from engage_sync.sync.cycle import Report
@@ -31,6 +31,7 @@ from engage_sync.sync.readback import verified_json
 from engage_sync.sync.reconcile import note_of
 from engage_sync.sync.rows import BOOKKEEPING, iso_text, json_value, rows
 from engage_sync.sync.suspension import QuotaAnswer, quota, suspension
+from engage_sync.sync.waiting_runs import WaitingRun, waiting_runs
 from engage_sync.sync.wiring import Workspace
 
 RUNS_LOOKED_AT = 200
@@ -256,10 +257,12 @@ class ConnectorAnswer(TypedDict):
 
 
 class StatusAnswer(TypedDict):
-    """The answer of `status`. `held` is the run that waits for `approve` or for its cause to go."""
+    """The answer of `status`. `held` is the newest run that waits for `approve` or for its cause to go, `waiting` are
+    all of them: connectors may wait for different runs."""
 
     newest_run: RunAnswer | None
     held: WaitingRun | None
+    waiting: list[WaitingRun]
     signals: dict[str, int]
     deliveries: list[dict[str, Json]]
     recorded: dict[str, Json] | None
@@ -329,9 +332,11 @@ def status_json(workspace: Workspace, now: datetime) -> StatusAnswer:
     latest = runs_json(workspace, RUNS_LOOKED_AT)
     newest = workspace.state.newest_recorded()
     files = workspace.project.connectors
+    waiting = waiting_runs(workspace)
     return {
         "newest_run": latest[0] if latest else None,
-        "held": waiting_run(workspace),
+        "held": waiting[0] if waiting else None,
+        "waiting": waiting,
         "signals": dict.fromkeys(DELIVERY_ENDS, 0) | workspace.state.delivery_counts(),
         "deliveries": workspace.state.open_deliveries(DELIVERIES_SHOWN).select(DELIVERED).to_dicts(),
         "recorded": None if newest is None else {"run": newest.id, "as_of": iso_text(newest.as_of)},

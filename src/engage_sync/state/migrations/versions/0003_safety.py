@@ -1,5 +1,5 @@
-"""Keep when a refused record is tried again, who changed a field of ours, what was undone, former links, and what a run
-is about to write."""
+"""Keep when a refused record is tried again, who changed a field of ours, what was undone, former links, what a run is
+about to write, and since when a record waits for quota."""
 
 from __future__ import annotations
 
@@ -65,6 +65,15 @@ def upgrade() -> None:
         *_place(),
         sa.Column("run", sa.Integer(), nullable=False),
         sa.Column("properties", _DOCUMENT, nullable=False),
+        sa.Column("before", _DOCUMENT, nullable=False),
+        sa.Column("at", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("object_id", "record", "run"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "engage_deferred",
+        *_place(),
+        sa.Column("since_run", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("object_id", "record"),
         sqlite_with_rowid=False,
     )
