@@ -22,6 +22,8 @@ from typing import ClassVar
 EXIT_DONE = 0
 EXIT_PARTIAL = 1
 EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+"""Ctrl-C, as shells have it."""
 EXIT_ORDER = (70, 7, 6, 5, 3, 1)
 """With several connectors the process ends with the first of these that any of them met."""
 

@@ -167,7 +167,7 @@ def test_daily_share_ends_the_run() -> None:
     throttle.share = 0.5
     for _ in range(5):
         call(throttle, CallKind.READ, Quota(daily_limit=10))
-    with pytest.raises(Transient, match="50%") as caught:
+    with pytest.raises(Transient, match="50 %") as caught:
         throttle.enter(CallKind.READ)
     assert caught.value.suspend
 
@@ -239,6 +239,7 @@ def test_asking_goes_on_with_another_session() -> None:
     for kind, status in ((CallKind.READ, 401), (CallKind.LOGIN, 200), (CallKind.READ, 200), (CallKind.READ, 200)):
         throttle.enter(kind)
         throttle.leave(kind, status=status)
+    assert not throttle.day.asking
 
 
 def test_what_was_known_last_counts_while_answers_tell_nothing() -> None:
@@ -248,7 +249,7 @@ def test_what_was_known_last_counts_while_answers_tell_nothing() -> None:
     throttle.day.only_ask(NO, limit=10, used=5)
     call(throttle, CallKind.SEARCH)
     assert throttle.today is None
-    with pytest.raises(Suspended, match="our share is 50%"):
+    with pytest.raises(Suspended, match="our share is 50 %"):
         throttle.enter(CallKind.SEARCH)
 
 

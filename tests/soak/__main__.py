@@ -86,6 +86,7 @@ class Soak:
         self.memory: list[int] = []
         self.exits: Counter[int] = Counter()
         self.struck: Counter[str] = Counter()
+        self.calls = 0
         self.wrong: list[str] = []
         self.process = psutil.Process()
 
@@ -117,7 +118,9 @@ class Soak:
         self.note([f"run {report.run} changed what is not ours: {changed[:3]}"] if changed else [])
         self.note(self.buckets(report))
         for sandbox in (self.project.crm, self.project.org):
-            self.struck.update(call.fault for call in sandbox.calls.all() if call.fault)
+            calls = sandbox.calls.all()
+            self.calls += len(calls)
+            self.struck.update(call.fault for call in calls if call.fault)
             sandbox.calls.clear()
         self.trim()
         if self.exits.total() % COMPACTED == 0:
@@ -153,9 +156,11 @@ class Soak:
     def tell(self, seconds: float) -> None:
         records = sum(len(self.world.live(crm, name)) for crm in ("hubspot", "salesforce") for name in OBJECTS)
         exits = ", ".join(f"{count}× {code}" for code, count in sorted(self.exits.items()))
+        share = self.struck.total() / self.calls
         print(
             f"{seconds / 60:5.1f} min: {sum(self.exits.values())} cycles (exits {exits}), {self.struck.total()} faults"
-            f" struck of {len(self.struck)} kinds, {records} records, {self.memory[-1] / 1e6:.0f} MB",
+            f" of {len(self.struck)} kinds ({share:.1%} of the calls), {records} records,"
+            f" {self.memory[-1] / 1e6:.0f} MB",
             flush=True,
         )
 

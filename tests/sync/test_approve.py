@@ -13,6 +13,7 @@ from engage_sync.sandbox.faults import Fault
 from engage_sync.sync import approval, cycle, views
 from engage_sync.sync.cycle import Report
 from engage_sync.sync.rollback import rollback
+from engage_sync.sync.status import status_json
 from tests.sync.mortal import Death, Died
 from tests.sync.project import OPEN_BRAKES, Project, project
 from tests.sync.two_crms import both
@@ -75,7 +76,7 @@ def test_approved_goes_on_at_the_same_instant_after_a_pull(crowd: Project) -> No
     assert crowd.crm.calls.count("search") > 0
     with crowd.open() as workspace:
         runs = {run["run"]: run for run in views.runs_json(workspace, 9)}
-        status = views.status_json(workspace, crowd.clock())
+        status = status_json(workspace, crowd.clock())
     assert (runs[held.run]["approved_by"], runs[report.run]["approved"]) == (report.run, held.run)
     assert (runs[report.run]["approved_by"], runs[held.run]["approved"]) == (None, None)
     assert (status["held"], status["connectors"]["hubspot"]["last_push"]) == (None, runs[report.run]["started_at"])
@@ -86,7 +87,7 @@ def test_what_waits_is_shown_until_it_is_approved(crowd: Project) -> None:
     use(crowd, *range(4))
     held = crowd.sync()
     with crowd.open() as workspace:
-        waiting = views.status_json(workspace, crowd.clock())["held"]
+        waiting = status_json(workspace, crowd.clock())["held"]
         kept = views.run_with_journal(workspace, held.run)
     assert waiting is not None
     assert (waiting["run"], waiting["held"]) == (held.run, list(held.held))
@@ -125,7 +126,7 @@ def test_a_newer_run_that_went_overtakes(crowd: Project) -> None:
 def waiting(made: Project) -> list[int]:
     """Give the runs that wait, as `status` shows them."""
     with made.open() as workspace:
-        return [one["run"] for one in views.status_json(workspace, made.clock())["waiting"]]
+        return [one["run"] for one in status_json(workspace, made.clock())["waiting"]]
 
 
 def test_what_people_typed_since_is_respected(crowd: Project) -> None:
@@ -230,7 +231,7 @@ def test_a_held_plan_can_be_approved(crowd: Project) -> None:
     planned = crowd.plan()
     assert planned.exit == 3
     with crowd.open() as workspace:
-        waiting = views.status_json(workspace, crowd.clock())["held"]
+        waiting = status_json(workspace, crowd.clock())["held"]
     assert waiting is not None
     assert waiting["run"] == planned.run
     report = approve(crowd, planned.run)
@@ -268,7 +269,7 @@ def test_a_crm_that_was_not_reached_can_be_approved_again(crowd: Project) -> Non
     assert failed.exit == 5
     crowd.crm.faults.clear()
     with crowd.open() as workspace:
-        waiting = views.status_json(workspace, crowd.clock())["held"]
+        waiting = status_json(workspace, crowd.clock())["held"]
     assert waiting is not None
     assert waiting["run"] == held.run
     assert approve(crowd, held.run).exit == 0

@@ -16,6 +16,7 @@ from engage_sync.sync.buckets import Miscounted, miscounts
 from engage_sync.sync.compute import compute
 from engage_sync.sync.planning import Prepared
 from engage_sync.sync.reports import running
+from engage_sync.sync.status import status_json
 from engage_sync.sync.wiring import Workspace
 from tests.sync.command import answer, engage
 from tests.sync.project import Project
@@ -56,7 +57,7 @@ def test_every_bucket_of_one_run_adds_up_to_what_was_read(project: Project) -> N
     kept = json.loads(json.dumps(views.report_json(report)))["connectors"]["hubspot"]["contacts"]
     assert kept == dict(found)
     with project.open() as workspace:
-        answers = views.run_with_journal(workspace, report.run), views.status_json(workspace, project.clock())
+        answers = views.run_with_journal(workspace, report.run), status_json(workspace, project.clock())
     assert answers[0]["connectors"]["hubspot"]["contacts"] == dict(found)
     assert answers[1]["connectors"]["hubspot"]["records"]["contacts"] == dict(found)
 

@@ -12,7 +12,8 @@ from engage_sync.sandbox.faults import Fault
 from engage_sync.sync.cycle import Report
 from engage_sync.sync.drift import ASKED
 from engage_sync.sync.rows import iso_text
-from engage_sync.sync.views import plan_json, run_with_journal, status_json
+from engage_sync.sync.status import status_json
+from engage_sync.sync.views import plan_json, run_with_journal
 from tests.sync.project import CONNECTOR, Project, decisions
 from tests.sync.project import project as begin
 

@@ -15,8 +15,8 @@ from engage_sync.connectors.base import Limits, Rate
 from engage_sync.sandbox.access import OAuthApp
 from engage_sync.sandbox.faults import Fault
 from engage_sync.sandbox.limits import Rates
-from engage_sync.sync import views
 from engage_sync.sync.quota import Price, seconds
+from engage_sync.sync.status import status_json
 from engage_sync.sync.suspension import reset
 from tests.sync.project import Project, project
 from tests.sync.two_crms import Both, both
@@ -65,7 +65,7 @@ def leave(made: Project, calls: int, *, limit: int = DAILY) -> None:
 
 def status(made: Project) -> dict[str, Any]:
     with made.open() as workspace:
-        found: dict[str, Any] = json.loads(json.dumps(views.status_json(workspace, made.clock())))
+        found: dict[str, Any] = json.loads(json.dumps(status_json(workspace, made.clock())))
     return found["connectors"]["hubspot"]
 
 
@@ -314,7 +314,7 @@ def test_salesforce_share_and_limit(tmp_path: Path) -> None:
             assert (report.exit, asked(made)) == (5, 1)
             assert "salesforce" in report.errors
         with made.open() as workspace:
-            found = views.status_json(workspace, made.clock())["connectors"]
+            found = status_json(workspace, made.clock())["connectors"]
         assert found["hubspot"]["suspended"] is None
         assert found["salesforce"]["suspended"] is not None
         until = datetime.fromisoformat(found["salesforce"]["suspended"]["until"])

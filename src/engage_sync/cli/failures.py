@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import typer
-from rich.markup import escape
 
 from engage_sync.cli.options import HERE, AsJson, Only, ProjectFolder, clock
 from engage_sync.cli.output import minute, print_json, say, table
@@ -72,20 +71,25 @@ def retry(
 
 
 def _print(found: list[dict[str, object]]) -> None:
-    columns = ("connector", "object", "record", "of", "status", "code", "message", "attempts", "next attempt")
-    lines = [
-        (
-            *(one[name] for name in ("connector", "object", "record", "external_id", "status", "code", "message")),
-            one["attempts"],
-            _next(one),
-        )
-        for one in found[:SHOWN]
-    ]
+    names = ("connector", "object", "record", "external_id", "status", "code", "message", "request", "attempts")
+    columns = (
+        "connector",
+        "object",
+        "record",
+        "of",
+        "status",
+        "code",
+        "message",
+        "request",
+        "attempts",
+        "next attempt",
+    )
+    lines = [(*(one[name] for name in names), _next(one)) for one in found[:SHOWN]]
     table(None, columns, lines, right=("attempts",))
     if len(found) > SHOWN:
         say(f"… and {len(found) - SHOWN:,} more (`--json` gives all of them).")
     if any(one["status"] == "refused" for one in found):
-        say(escape("`engage-sync failures retry` tries all of them now."))
+        say("`engage-sync failures retry` tries all of them now; `--json` shows the values that are wanted.")
 
 
 def _next(one: Mapping[str, object]) -> str:

@@ -34,7 +34,7 @@ from engage_sync.cli import (
     sync,
     test,
 )
-from engage_sync.errors import EXIT_BUG, EXIT_DONE, EngageError, Misbehaved, Mistake
+from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, EngageError, Misbehaved, Mistake
 
 USAGE = Mistake.exit_code
 
@@ -88,8 +88,8 @@ def main() -> None:
             _tell(f"{error.format_message()} (`engage-sync --help` lists the commands and their options)", USAGE)
         code = USAGE
     except (typer.Abort, KeyboardInterrupt):
-        _tell("interrupted; what was done is kept", 130)
-        code = 130
+        _tell("interrupted; what was done is kept", EXIT_INTERRUPTED)
+        code = EXIT_INTERRUPTED
     except EngageError as error:
         _tell(_with_answer(error), error.exit_code)
         code = error.exit_code

@@ -14,6 +14,9 @@ from rich.table import Table
 WIDE = 160
 """Columns to print where there is no terminal to ask: a table in a file is not folded into 80."""
 
+FOLDED = 18
+"""Columns that a folded text needs at least."""
+
 OUT = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
 ERR = Console(stderr=True, highlight=False)
 
@@ -38,11 +41,15 @@ def table(
 ) -> None:
     """Print a table for people; None is shown as –. `right` names the columns that hold numbers.
 
-    `cut` names columns that are shortened so that each row stays on one line; without any, long texts are folded.
+    `cut` names columns that are shortened so that each row stays on one line; without any, long texts are folded, and
+    where the terminal is too narrow even for that, each row is printed as a block of lines.
     """
     rows = [["–" if cell is None else str(cell) for cell in line] for line in lines]
     if cut:
         rows = _shortened(rows, columns, cut)
+    elif _room_needed(rows, columns) > OUT.width:
+        _blocks(title, columns, rows)
+        return
     drawn = Table(
         title=title, title_justify="left", header_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0)
     )
@@ -51,6 +58,27 @@ def table(
         drawn.add_column(column, justify="right" if number else "left", overflow="fold", no_wrap=bool(cut) or number)
     for row in rows:
         drawn.add_row(*map(escape, row))
+    OUT.print(drawn)
+
+
+def _room_needed(rows: list[list[str]], columns: Sequence[str]) -> int:
+    """Give the width below which a folded table is no longer one that a person reads."""
+    widths = [max([len(column), *(len(row[number]) for row in rows)]) for number, column in enumerate(columns)]
+    return sum(min(width, FOLDED) + 2 for width in widths) - 2
+
+
+def _blocks(title: str | None, columns: Sequence[str], rows: list[list[str]]) -> None:
+    """Print each row as lines of `column  text`, without the empty ones, and a blank line after it."""
+    if title is not None:
+        OUT.print(escape(title), style="italic")
+    drawn = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    drawn.add_column(style="bold", no_wrap=True)
+    drawn.add_column(overflow="fold")
+    for row in rows:
+        for column, cell in zip(columns, row, strict=True):
+            if cell != "–":
+                drawn.add_row(escape(column), escape(cell))
+        drawn.add_row("", "")
     OUT.print(drawn)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.markup import escape
@@ -81,9 +81,19 @@ def end(report: Report) -> None:
         raise typer.Exit(report.exit)
 
 
+def held_told(holds: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Give the sentences of holds (as `Hold.json` gives them), those that hold several connectors alike once."""
+    named: dict[str, list[str]] = {}
+    for hold in holds:
+        name, sentence = hold["connector"], hold["sentence"]
+        same = sentence.removeprefix(f"{name}: ")
+        named.setdefault(same, []).extend([name] if same != sentence else [])
+    return [f"{', '.join(names)}: {same}" if names else same for same, names in named.items()]
+
+
 def print_errors(report: Report) -> None:
     """Print what held or ended connectors."""
-    for reason in report.held:
+    for reason in held_told(hold.json() for hold in report.holds):
         say(f"[bold]held[/bold] {escape(reason)}")
     for name, text in report.errors.items():
         say(f"[bold red]{escape(name)}[/bold red]: {escape(text)}")
@@ -105,10 +115,11 @@ def print_report(report: Report) -> None:
     if any(counts["refused"] + counts["failed"] for counts in every):
         say("Refused and failed records are listed by `engage-sync failures`.")
     if report.waiting is not None:
-        wait = "record waits for its" if report.waiting.records == 1 else "records wait for their"
+        one = report.waiting.records == 1
+        wait = "record waits for its next attempt," if one else "records wait for their next attempt, the first"
         say(
-            f"{report.waiting.records:,} refused {wait} next attempt, the first at {report.waiting.first:%H:%M} UTC;"
-            " `engage-sync failures retry` tries them now."
+            f"{report.waiting.records:,} refused {wait} at {report.waiting.first:%Y-%m-%d %H:%M} UTC;"
+            f" `engage-sync failures retry` tries {'it' if one else 'them'} now."
         )
 
 

@@ -50,7 +50,7 @@ def rollback(
 
 
 def _agreed(planned: Undoing) -> bool:
-    """Ask a person, wherever the plan is printed to; without a terminal go on. No answer means no."""
+    """Ask a person, wherever the plan is printed to; without a terminal go on. Ctrl-C ends the command."""
     restores = planned.restores()
     if restores.is_empty() or not sys.stdin.isatty():
         return True
@@ -60,7 +60,7 @@ def _agreed(planned: Undoing) -> bool:
             f"Restore {_counted(restores.height, 'value')} of {_counted(records, 'record')}?", err=True
         )
     except typer.Abort:
-        return False
+        raise KeyboardInterrupt from None
 
 
 def _print_plan(planned: Undoing) -> None:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from engage_sync.cli.options import HERE, AsJson, ProjectFolder
 from engage_sync.cli.output import minute, print_json, say, table
 from engage_sync.cli.pull import print_reconciled
-from engage_sync.cli.reporting import holds_records, print_buckets
+from engage_sync.cli.reporting import held_told, holds_records, print_buckets
 from engage_sync.core.holds import NAMED
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def runs(
             one["run"],
             one["command"],
             minute(one["as_of"]),
-            one["status"] + _approval(one),
+            one["status"] + _relation(one),
             one["exit"],
             one["calls"]["read"],
             one["calls"]["write"],
@@ -65,8 +65,8 @@ def runs(
 
 def _print_one(answer: JournalAnswer) -> None:
     about = f"{answer['command']} as of {minute(answer['as_of'])} UTC, {answer['status']} (exit {answer['exit']})"
-    say(f"Run {answer['run']}: {about}{_approval(answer)}")
-    for reason in answer["held"]:
+    say(f"Run {answer['run']}: {about}{_relation(answer)}")
+    for reason in held_told(answer["holds"]) or answer["held"]:
         say(f"  held: {escape(reason)}")
     _print_held_records(answer["holds"])
     for name, text in answer["errors"].items():
@@ -95,8 +95,10 @@ def _print_held_records(holds: Sequence[Mapping[str, Any]]) -> None:
             say(f"  {escape(place)} {hold['kind']}: {escape(', '.join(records))}{rest}")
 
 
-def _approval(answer: RunAnswer) -> str:
-    """Say which held run a run went on with, or which run went on with it."""
+def _relation(answer: RunAnswer) -> str:
+    """Say which held run a run went on with, which run went on with it, or which run it rolled back."""
+    if answer["undone"] is not None:
+        return f", {'only showing what would undo' if answer['only_shown'] else 'undoing'} run {answer['undone']}"
     if answer["approved_by"] is not None:
         return f", approved by run {answer['approved_by']}"
     return "" if answer["approved"] is None else f", approving run {answer['approved']}"

@@ -9,12 +9,12 @@ from rich.markup import escape
 
 from engage_sync.cli.options import HERE, AsJson, ProjectFolder, clock
 from engage_sync.cli.output import minute, print_json, say, table
-from engage_sync.cli.reporting import holds_records, print_buckets
+from engage_sync.cli.reporting import held_told, holds_records, print_buckets
 from engage_sync.cli.runs import SIGNALS, print_lines
 
 if TYPE_CHECKING:
     from engage_sync.sync.drift_answers import Counts
-    from engage_sync.sync.views import ConnectorAnswer, StatusAnswer
+    from engage_sync.sync.status import ConnectorAnswer, StatusAnswer
 
 
 def register(app: typer.Typer) -> None:
@@ -24,10 +24,11 @@ def register(app: typer.Typer) -> None:
 
 def status(project: ProjectFolder = HERE, as_json: AsJson = False) -> None:
     """Show each connector's last success, its links and failures, and the newest run."""
-    from engage_sync.sync import views, wiring  # noqa: PLC0415  start-up: --help needs none of it
+    from engage_sync.sync import status as answering  # noqa: PLC0415  start-up: --help needs none of it
+    from engage_sync.sync import wiring  # noqa: PLC0415  start-up: --help needs none of it
 
     with wiring.open_workspace(project) as workspace:
-        answer = views.status_json(workspace, clock())
+        answer = answering.status_json(workspace, clock())
     if as_json:
         print_json(answer)
         return
@@ -74,7 +75,7 @@ def _print_quota(name: str, one: ConnectorAnswer) -> None:
         say(f"[bold]{escape(name)}[/bold] {escape(suspended['told'])}")
     if quota is not None:
         used = f"{quota['used']:,} of the day's {quota['limit']:,} calls were used by all integrations"
-        left = f"{quota['left']:,} were left to our {quota['share']:.0%}"
+        left = f"{quota['left']:,} were left to our {100 * quota['share']:g} %"
         say(f"{escape(name)}: {used} at {minute(quota['at'])} UTC, {left}.")
 
 
@@ -83,10 +84,11 @@ def print_held(answer: StatusAnswer) -> None:
     waiting, newest = answer["waiting"], answer["newest_run"]
     for one in waiting:
         say(f"[bold]Held[/bold]: run {one['run']} waits; `engage-sync approve {one['run']}` goes on with it:")
-        for reason in one["held"]:
+        for reason in held_told(one["holds"]):
             say(f"  held: {escape(reason)}")
-    for reason in newest["held"] if newest is not None and not waiting else []:
-        say(f"  held: {escape(reason)}")
+    if newest is not None and not waiting:
+        for reason in held_told(newest["holds"]) or newest["held"]:
+            say(f"  held: {escape(reason)}")
 
 
 def _reconciled(found: dict[str, object] | None) -> str:

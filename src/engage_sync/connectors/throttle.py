@@ -158,7 +158,9 @@ class Day:
                 self._asked = True
             elif self._limit is not None and self._spent >= Today(self._limit, 0, share).allowed:
                 used = f"{self._spent:,} of the day's {self._limit:,} calls are used"
-                raise Suspended(f"{used}, and our share is {share:.0%}", why="our share of the day's calls is used up")
+                raise Suspended(
+                    f"{used}, and our share is {100 * share:g} %", why="our share of the day's calls is used up"
+                )
             self._spent += 1
 
     def login(self) -> None:

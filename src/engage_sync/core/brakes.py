@@ -48,7 +48,7 @@ def _events_old(limit: timedelta | None, newest: datetime | None, as_of: datetim
     age = as_of - newest
     if age <= limit:
         return []
-    since = f"the newest message is {span_text(age)} old ({newest.isoformat()})"
+    since = f"the newest message is {span_text(age)} old ({_second(newest)})"
     sentence = f"{since}, more than the {span_text(limit)} of brakes.max_event_age"
     return [Hold(HoldKind.EVENTS_OLD, sentence + way_out(run, "import the events since then"))]
 
@@ -109,7 +109,7 @@ def event_silent(silences: Sequence[Silence], *, limit: timedelta, run: int) -> 
     if not silences:
         return []
     told = [
-        f"{one.kind} {one.event} (usually {one.usual:,.0f} in {span_text(limit)}, the last at {one.last.isoformat()})"
+        f"{one.kind} {one.event} (usually {one.usual:,.0f} in {span_text(limit)}, the last at {_second(one.last)})"
         for one in silences[:NAMED]
     ]
     more = f" … and {len(silences) - len(told):,} more" if len(silences) > len(told) else ""
@@ -198,8 +198,8 @@ def schema_changes(
 def looks_back(now: datetime, newest_run: int, newest: datetime) -> Hold:
     """Hold a run whose clock is behind what is recorded."""
     sentence = (
-        f"it is {now.isoformat()} by this machine's clock, before the newest recorded run ({newest_run}, as of"
-        f" {newest.isoformat()}): the clock is behind, or that run was given a later --as-of; nothing is computed or"
+        f"it is {_second(now)} by this machine's clock, before the newest recorded run ({newest_run}, as of"
+        f" {_second(newest)}): the clock is behind, or that run was given a later --as-of; nothing is computed or"
         " written until the clock is past it: set it right, or give the instant with --as-of"
     )
     return Hold(HoldKind.CLOCK_WRONG, sentence)
@@ -212,7 +212,7 @@ def clocks_apart(now: datetime, theirs: datetime, *, run: int) -> list[Hold]:
         return []
     side = "ahead of" if apart > timedelta(0) else "behind"
     sentence = (
-        f"this machine's clock ({now.isoformat()}) is {span_text(abs(apart))} {side} the CRM's ({theirs.isoformat()}),"
+        f"this machine's clock ({_second(now)}) is {span_text(abs(apart))} {side} the CRM's ({_second(theirs)}),"
         f" more than the {span_text(CLOCKS_APART)} that may lie between them{way_out(run, 'set the clock right')}"
     )
     return [Hold(HoldKind.CLOCK_WRONG, sentence)]
@@ -223,6 +223,10 @@ def mirror_partial(connector: str, object_: str, *, run: int) -> Hold:
     sentence = f"the mirror of {object_} is not whole yet; run `engage-sync pull {connector}` first"
     return Hold(HoldKind.MIRROR_PARTIAL, sentence + f", or approve what is known by `engage-sync approve {run}`",
                 connector, object_)  # fmt: skip
+
+
+def _second(instant: datetime) -> str:
+    return instant.isoformat(timespec="seconds")
 
 
 def span_text(span: timedelta) -> str:

@@ -80,6 +80,7 @@ def plan(
     progress: Progress = SILENT,
 ) -> Report:
     """Pull, compute and plan; only the mirror is written. `clocked` tells that `as_of` was read from the clock."""
+    workspace.connector_files(only)  # a mistyped name is no run
     with (
         running(workspace, "plan", as_of, clock) as current,
         current.opened(only) as sessions,
@@ -139,6 +140,7 @@ def go(
     behind = _clock_behind(workspace, as_of)
     if behind and not way.clocked:
         raise Mistake(_look_back(workspace, as_of))
+    workspace.connector_files(only)  # a mistyped name is no run
     with (
         running(workspace, way.command, as_of, clock) as current,
         current.opened(only) as sessions,

@@ -57,11 +57,11 @@ def with_failures(state: State, plan: ObjectPlan, told: str | None, *, now: date
 
 def still_waiting(workspace: Workspace, connectors: Sequence[str], now: datetime) -> Waiting | None:
     """Tell how many refused records of some connectors are left alone at `now`; None: none."""
-    known = _declared(workspace).filter(pl.col("connector").is_in(list(connectors)), pl.col("next_at") > now)
+    known = declared_failures(workspace).filter(pl.col("connector").is_in(list(connectors)), pl.col("next_at") > now)
     return Waiting(known.height, known["next_at"].min()) if known.height else None  # type: ignore[arg-type]
 
 
-def _declared(workspace: Workspace) -> pl.DataFrame:
+def declared_failures(workspace: Workspace) -> pl.DataFrame:
     """Give the failures of the objects that the project still declares."""
     places = [(file.name, item.object) for file in workspace.project.connectors for item in file.objects]
     schema = {"connector": pl.String, "object": pl.String}
@@ -77,7 +77,7 @@ def waiting_json(found: Waiting | None) -> dict[str, Json] | None:
 def failures_json(workspace: Workspace, now: datetime) -> list[dict[str, Json]]:
     """Give the answer of `failures`: the newest first. `next_attempt` None: `waits_for` says what it depends on."""
     found = []
-    for row in _declared(workspace).iter_rows(named=True):
+    for row in declared_failures(workspace).iter_rows(named=True):
         later = row["next_at"] is not None and row["next_at"] > now
         unfit = row["code"] == NOT_FITTING
         found.append(

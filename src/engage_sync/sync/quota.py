@@ -68,7 +68,7 @@ class Price:
         if self.daily_limit is None or self.used is None or self.left is None:
             return f"{cost}; how many calls of today are left is not known"
         day = f"{self.used:,} of today's {self.daily_limit:,} calls are used by all integrations"
-        room = f"{day}, our share is {self.share:.0%}".replace("%", " %") + f", so {self.left:,} are left"
+        room = f"{day}, our share is {100 * self.share:g} %, so {self.left:,} are left"
         if self.fits is False:
             room += ": too few for all, so the records that matter most would go first and the rest would wait"
         return f"{cost}; {room}"

@@ -14,7 +14,17 @@ import polars as pl
 
 from engage_sync.core.holds import Hold
 from engage_sync.core.plan import Bucket
-from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Held, Mistake, Suspended
+from engage_sync.errors import (
+    EXIT_BUG,
+    EXIT_DONE,
+    EXIT_INTERRUPTED,
+    EXIT_ORDER,
+    EXIT_PARTIAL,
+    EngageError,
+    Held,
+    Mistake,
+    Suspended,
+)
 from engage_sync.sync import kept_answers
 from engage_sync.sync.buckets import Miscounted, miscounts
 from engage_sync.sync.compute import summary_of, without_record
@@ -89,6 +99,8 @@ class Running:
     undelivered: bool = False
     undone: int | None = None
     """Of a rollback: the run that it takes back."""
+    only_shown: bool = False
+    """Of a rollback: it was not confirmed, so nothing of its plan was written."""
     moves: tuple[Moved, ...] = ()
     price: Mapping[str, Price] = field(default_factory=dict)
     finished: bool = False
@@ -195,7 +207,7 @@ class Running:
             "verified": verified_json(report.verified),
             "reconciled": report.reconciled,
             "drift": counted(report.drift),
-            **({} if self.undone is None else {"undone": self.undone}),
+            **({} if self.undone is None else {"undone": self.undone, "only_shown": self.only_shown}),
             **({} if computed is None else summary_of(self.workspace, computed)),
             **({"error": wrong} if wrong else {}),
         }
@@ -212,16 +224,16 @@ class Running:
 
 @contextmanager
 def running(workspace: Workspace, command: str, as_of: datetime, clock: Clock) -> Iterator[Running]:
-    """Hold the lock and a row in the run table for the length of a run; an exception ends the row as failed."""
+    """Hold the lock and a row in the run table for the length of a run; an exception, or Ctrl-C, ends the row as
+    failed."""
     with workspace.state.lock(f"engage-sync {command}"):
         started = workspace.state.start_run(command, as_of, clock())
         current = Running(workspace, started, as_of, clock)
         try:
             yield current
-        except Exception as error:
+        except (Exception, KeyboardInterrupt) as error:
             if not current.finished:
-                code = error.exit_code if isinstance(error, EngageError) else EXIT_BUG
-                text = str(error) if isinstance(error, EngageError) else type(error).__name__
+                code, text = _ended_by(error)
                 kept = workspace.state.run(started)
                 summary = {} if kept is None else json.loads(kept.summary or "{}")
                 workspace.state.finish_run(
@@ -233,6 +245,13 @@ def running(workspace: Workspace, command: str, as_of: datetime, clock: Clock) -
                     held=(),
                 )
             raise
+
+
+def _ended_by(error: BaseException) -> tuple[int, str]:
+    """Give the exit code and the sentence of a run that an exception ended."""
+    if isinstance(error, KeyboardInterrupt):
+        return EXIT_INTERRUPTED, "interrupted"
+    return (error.exit_code, str(error)) if isinstance(error, EngageError) else (EXIT_BUG, type(error).__name__)
 
 
 def _reconciled(sessions: list[Session]) -> Mapping[str, Mapping[str, object]] | None:

@@ -163,8 +163,9 @@ def _finish(
     workspace.state.save_plan(current.id, plan.changes)
     for one, changes in zip(objects, parts, strict=True):
         object_plan = plan_of(one, changes)
-        one.session.buckets[one.kind.object] = count_buckets(object_plan, None, held=True)
+        one.session.buckets[one.kind.object] = count_buckets(object_plan, None, held=False)
     agreed = confirm(plan)
+    current.only_shown = not agreed
     go_on = agreed and not plan.restores().is_empty()
     restored = 0
     if agreed and objects:

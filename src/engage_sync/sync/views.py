@@ -10,34 +10,25 @@ from typing import Any, TypedDict
 
 import polars as pl
 
-from engage_sync.config.project import ConnectorFile
 from engage_sync.core.definitions import Entity
 from engage_sync.core.types import TYPES
 from engage_sync.errors import Mistake
 from engage_sync.state.runs import Run
 from engage_sync.sync.addresses import record_urls
 from engage_sync.sync.approval import known_run
-from engage_sync.sync.compute import CONTESTED, compute, documents
+from engage_sync.sync.compute import compute, documents
 from engage_sync.sync.computed import Computed
 from engage_sync.sync.cycle import Report
 from engage_sync.sync.doctor import Examination
 from engage_sync.sync.documents import decode, with_ages
-from engage_sync.sync.drift_answers import Counts, drift_counts, drift_of, with_authors
+from engage_sync.sync.drift_answers import drift_of, with_authors
 from engage_sync.sync.failures import waiting_json
 from engage_sync.sync.moves import switching
 from engage_sync.sync.provisioning import Provisioning
-from engage_sync.sync.pull import last_record_at
 from engage_sync.sync.readback import verified_json
-from engage_sync.sync.reconcile import note_of
 from engage_sync.sync.rows import BOOKKEEPING, iso_text, json_value, rows
-from engage_sync.sync.suspension import QuotaAnswer, quota, suspension
-from engage_sync.sync.waiting_runs import WaitingRun, waiting_runs
 from engage_sync.sync.wiring import Workspace
 
-RUNS_LOOKED_AT = 200
-PUSHING = ("sync", "push", "approve")
-DELIVERIES_SHOWN = 50
-DELIVERY_ENDS = ("delivered", "pending", "failed", "skipped")
 DELIVERED = (
     *("signal", "phase", "entity", "external_id", "episode", "action", "connector"),
     *("status", "attempts", "message", "result", "last_at", "key"),
@@ -201,7 +192,7 @@ def provision_json(made: Provisioning, *, applied: bool) -> Json:
 
 class RunAnswer(TypedDict):
     """One run as `runs` and `status` show it. `approved` is the held run that it went on with, `approved_by` the run
-    that went on with it."""
+    that went on with it, `undone` the run that it rolled back; `only_shown`: that was not confirmed."""
 
     run: int
     command: str
@@ -214,6 +205,8 @@ class RunAnswer(TypedDict):
     holds: list[dict[str, Any]]
     approved: int | None
     approved_by: int | None
+    undone: int | None
+    only_shown: bool
     connectors: dict[str, dict[str, dict[str, int]]]
     calls: dict[str, int]
     errors: dict[str, str]
@@ -229,44 +222,6 @@ class JournalAnswer(RunAnswer):
     held_changes: list[dict[str, Json]]
     drift: list[dict[str, Json]]
     deliveries: list[dict[str, Json]]
-
-
-class SuspendedAnswer(TypedDict):
-    """Until when nothing is asked of a CRM, and why; `told` says both as a person reads it."""
-
-    until: str
-    why: str
-    told: str
-
-
-class ConnectorAnswer(TypedDict):
-    """One connector as `status` shows it. `linked` counts the linked records of each object; `last_record_at` says when
-    the last pull of each began that brought something new; `reconciled` has at, run, lost and whole of the newest
-    comparison with the CRM; `drift` counts the fields of others that the last push kept and overwrote."""
-
-    last_pull: str | None
-    last_push: str | None
-    records: dict[str, dict[str, int]]
-    linked: dict[str, int]
-    failures: int
-    drift: Counts
-    last_record_at: dict[str, str | None]
-    reconciled: dict[str, Json] | None
-    suspended: SuspendedAnswer | None
-    quota: QuotaAnswer | None
-
-
-class StatusAnswer(TypedDict):
-    """The answer of `status`. `held` is the newest run that waits for `approve` or for its cause to go, `waiting` are
-    all of them: connectors may wait for different runs."""
-
-    newest_run: RunAnswer | None
-    held: WaitingRun | None
-    waiting: list[WaitingRun]
-    signals: dict[str, int]
-    deliveries: list[dict[str, Json]]
-    recorded: dict[str, Json] | None
-    connectors: dict[str, ConnectorAnswer]
 
 
 class ComputedAnswer(TypedDict):
@@ -298,6 +253,8 @@ def run_json(run: Run) -> RunAnswer:
         "holds": summary.get("holds", []),
         "approved": summary.get("approved"),
         "approved_by": summary.get("approved_by"),
+        "undone": summary.get("undone"),
+        "only_shown": summary.get("only_shown", False),
         "connectors": summary.get("connectors", {}),
         "calls": summary.get("calls", {"read": 0, "write": 0}),
         "errors": errors | {"run": summary["error"]} if "error" in summary else errors,
@@ -325,55 +282,6 @@ def run_with_journal(workspace: Workspace, run_id: int) -> JournalAnswer:
         "drift": drift_of(workspace, run_id),
         "deliveries": deliveries.to_dicts(),
     }
-
-
-def status_json(workspace: Workspace, now: datetime) -> StatusAnswer:
-    """Give each connector's last successful pull and push, and the newest run."""
-    latest = runs_json(workspace, RUNS_LOOKED_AT)
-    newest = workspace.state.newest_recorded()
-    files = workspace.project.connectors
-    waiting = waiting_runs(workspace)
-    return {
-        "newest_run": latest[0] if latest else None,
-        "held": waiting[0] if waiting else None,
-        "waiting": waiting,
-        "signals": dict.fromkeys(DELIVERY_ENDS, 0) | workspace.state.delivery_counts(),
-        "deliveries": workspace.state.open_deliveries(DELIVERIES_SHOWN).select(DELIVERED).to_dicts(),
-        "recorded": None if newest is None else {"run": newest.id, "as_of": iso_text(newest.as_of)},
-        "connectors": {file.name: _connector_status(workspace, file, latest, now) for file in files},
-    }
-
-
-def _connector_status(
-    workspace: Workspace, file: ConnectorFile, latest: list[RunAnswer], now: datetime
-) -> ConnectorAnswer:
-    failures = workspace.state.failures()
-    reached = [run for run in latest if file.name in run["connectors"] and file.name not in run["errors"]]
-    pulled = next((run for run in reached if run["command"] in {"sync", "plan", "pull"}), None)
-    pushed = next((run for run in reached if run["command"] in PUSHING and run["status"] != "held"), None)
-    return {
-        "last_pull": None if pulled is None else pulled["started_at"],
-        "last_push": None if pushed is None else pushed["started_at"],
-        "records": {} if pushed is None else pushed["connectors"][file.name],
-        "linked": {item.object: _linked(workspace, file.name, item.object) for item in file.objects},
-        "failures": failures.filter(pl.col("connector") == file.name).height,
-        "drift": drift_counts(workspace, None if pushed is None else pushed["run"], file.name),
-        "last_record_at": {item.object: last_record_at(workspace, file.name, item.object) for item in file.objects},
-        "reconciled": note_of(workspace, file.name),
-        "suspended": _suspended(workspace, file.name, now),
-        "quota": quota(workspace.state, file.name),
-    }
-
-
-def _suspended(workspace: Workspace, connector: str, now: datetime) -> SuspendedAnswer | None:
-    found = suspension(workspace.state, connector, now)
-    if found is None:
-        return None
-    return {"until": iso_text(found.until), "why": found.why, "told": f"suspended until {found.told(now)}: {found.why}"}
-
-
-def _linked(workspace: Workspace, connector: str, object_: str) -> int:
-    return workspace.state.links(connector, object_).filter(pl.col("level") != CONTESTED).height
 
 
 def computed_json(run: int | None, computed: Computed) -> ComputedAnswer:
