@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from engage_sync.cli import bars as drawing
+from engage_sync.cli.main import main
 from engage_sync.cli.timeline import sparkline
 from tests.cli.conftest import Run
 
@@ -54,28 +56,27 @@ MESSAGES = [
 ]
 
 
-@pytest.fixture
-def here(run: Run, tmp_path: Path) -> tuple[str, str]:
-    """A project with two recorded runs, nine days apart; `acme` has gone quiet in between."""
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "engage.yaml").write_text("timezone: Europe/Berlin\n")
-    (tmp_path / "config" / "model.yaml").write_text(MODEL)
-    (tmp_path / "m.jsonl").write_text("".join(json.dumps(message) + "\n" for message in MESSAGES))
-    folder = ("--project", str(tmp_path))
-    assert run("import", str(tmp_path / "m.jsonl"), *folder).code == 0
-    for at in (FIRST, SECOND):
-        assert run("compute", "--as-of", at, *folder).code == 0
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """A project with two recorded runs, nine days apart; `acme` has gone quiet in between. Nothing here changes it."""
+    root = tmp_path_factory.mktemp("acme")
+    (root / "config").mkdir()
+    (root / "config" / "engage.yaml").write_text("timezone: Europe/Berlin\n")
+    (root / "config" / "model.yaml").write_text(MODEL)
+    (root / "m.jsonl").write_text("".join(json.dumps(message) + "\n" for message in MESSAGES))
+    folder = ("--project", str(root))
+    done = [("import", str(root / "m.jsonl")), *(("compute", "--as-of", at) for at in (FIRST, SECOND))]
+    with pytest.MonkeyPatch.context() as patch:
+        for arguments in done:
+            patch.setattr("sys.argv", ["engage-sync", *arguments, *folder])
+            with pytest.raises(SystemExit) as ended:
+                main()
+            assert not ended.value.code, arguments
+    structlog.reset_defaults()
     return folder
 
 
-def test_bars_timelines_and_tables(run: Run, here: tuple[str, str]) -> None:
-    check_health(run, here)
-    check_stages(run, here)
-    check_timeline(run, here)
-    check_refusals(run, here)
-
-
-def check_health(run: Run, here: tuple[str, str]) -> None:
+def test_bars_of_health(run: Run, here: tuple[str, str]) -> None:
     none = {"count": 0, "mrr": None}
     found = run("show", "health", "--json", *here).json
     assert found["users"] is None
@@ -102,7 +103,7 @@ def check_health(run: Run, here: tuple[str, str]) -> None:
     assert rows[0] == {"entity": "account", "health": "good", "count": "1", "mrr": "200.5"}
 
 
-def check_stages(run: Run, here: tuple[str, str]) -> None:
+def test_bars_of_stages(run: Run, here: tuple[str, str]) -> None:
     found = run("show", "stages", "--json", *here).json
     assert [(row["stage"], row["count"], row["mrr"], row["bad"]) for row in found["accounts"]] == [
         ("trial", 1, None, 1),
@@ -116,7 +117,7 @@ def check_stages(run: Run, here: tuple[str, str]) -> None:
     assert max(map(len, drawn.splitlines())) <= 80
 
 
-def check_timeline(run: Run, here: tuple[str, str]) -> None:
+def test_timeline_of_an_account(run: Run, here: tuple[str, str]) -> None:
     found = run("show", "timeline", "account", "acme", "--json", *here).json
     assert found["stages"] == [{"stage": "customer", "entered_at": FIRST, "left_at": None}]
     assert found["segments"] == [{"segment": "quiet", "entered_at": SECOND, "left_at": None}]
@@ -135,7 +136,7 @@ def check_timeline(run: Run, here: tuple[str, str]) -> None:
     assert "█▆" in printed
 
 
-def check_refusals(run: Run, here: tuple[str, str]) -> None:
+def test_what_cannot_be_shown_and_the_tables(run: Run, here: tuple[str, str]) -> None:
     for arguments, said in (
         (("healths",), "did you mean health?"),
         (("timeline", "acount", "acme"), "did you mean account?"),

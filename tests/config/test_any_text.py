@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engage_sync.config.project import load
-from engage_sync.errors import Mistake
+from engage_sync.errors import Mistake, Problem
 from tests.config.projects import TYPES, write
 
 CONTRACT = Path(__file__).parent / "contract"
@@ -22,22 +22,20 @@ trees = st.recursive(
 )
 
 
-def outcome(texts: dict[str, str]) -> list[str]:
+def outcome(texts: dict[str, str]) -> tuple[Problem, ...]:
+    """Give the problems of the one Mistake; none where there is a project."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             load(write(Path(folder), **texts), TYPES)
         except Mistake as mistake:
-            found = mistake.problems
-        else:
-            found = ()
-    assert all(problem.file for problem in found)
-    return [str(problem) for problem in found]
+            return mistake.problems
+    return ()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(sorted(TEXTS)), st.text(max_size=300))
 def test_any_text(name: str, text: str) -> None:
-    outcome({**TEXTS, name: text})
+    assert all(problem.file for problem in outcome({**TEXTS, name: text}))
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -48,7 +46,8 @@ def test_a_piece_exchanged_anywhere(data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(len(text), start + 20)))
     piece = data.draw(st.one_of(st.just(""), st.sampled_from(WORDS), st.text(max_size=3)))
-    outcome({**TEXTS, name: text[:start] + piece + text[end:]})
+    found = outcome({**TEXTS, name: text[:start] + piece + text[end:]})
+    assert all(problem.file for problem in found)
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -57,7 +56,8 @@ def test_any_tree_in_place_of_a_section(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(TEXTS)))
     sections = [line.split(":")[0] for line in TEXTS[name].splitlines() if line[:1].isalpha()]
     section = data.draw(st.sampled_from(sections))
-    outcome({**TEXTS, name: f"{section}: {flow(data.draw(trees))}\n"})
+    found = outcome({**TEXTS, name: f"{section}: {flow(data.draw(trees))}\n"})
+    assert all(problem.file for problem in found)
 
 
 def flow(tree: object) -> str:
@@ -73,4 +73,4 @@ def flow(tree: object) -> str:
 
 
 def test_the_files_as_they_are_have_no_problem() -> None:
-    assert outcome(TEXTS) == []
+    assert outcome(TEXTS) == ()

@@ -61,7 +61,7 @@ def salesforce(
     """Give a bare connector with short time limits that does not wait for jobs."""
     settings = Salesforce.Settings.model_validate({"auth": auth or credentials(sandbox)})
     kept = memory if memory is not None else Kept()
-    return Salesforce(settings, kept, timeout=(2.0, 5.0), sleep=lambda _: None)
+    return Salesforce(settings, kept, sleep=lambda _: None)
 
 
 def hardened(connector: Connector, pauses: list[float] | None = None) -> Observed:

@@ -35,7 +35,7 @@ def transport(crm: SalesforceSandbox, instance: str | None = None) -> Transport:
     """Give the way to an org, as another process of ours would have it."""
     auth = {"login_url": crm.base_url, "client_id": crm.client_id, "client_secret": crm.client_secret}
     settings = SalesforceSettings.model_validate({"auth": auth, "instance_url": instance})
-    return Transport(settings, timeout=(2.0, 5.0))
+    return Transport(settings)
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def between(crm: SalesforceSandbox, instead: Callable[[Asked], Said | None]) -> 
     def answer(asked: Asked) -> Said:
         if (said := instead(asked)) is not None:
             return said
-        line = HTTPConnection(place.hostname or "", place.port, timeout=5)
+        line = HTTPConnection(place.hostname or "", place.port, timeout=60)
         line.request(asked.method, asked.path, asked.body or None, dict(asked.headers))
         found = line.getresponse()
         body = found.read()

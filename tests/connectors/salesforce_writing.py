@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from engage_sync.connectors.base import Change, Field, Kind, Outcome, Role, Status
 from engage_sync.connectors.salesforce_bulk import settle
 from engage_sync.connectors.salesforce_fields import Shape, describe_object
-from engage_sync.connectors.salesforce_http import Transport
+from engage_sync.connectors.salesforce_http import TIMEOUT, Transport
 from engage_sync.connectors.salesforce_push import USUAL, Sizes, push
 from engage_sync.connectors.salesforce_settings import SalesforceSettings
 from engage_sync.core.definitions import ValueType
@@ -59,11 +59,18 @@ def people(crm: SalesforceSandbox, count: int, object_: str = "Contact") -> list
 class Process:
     """What one process of ours is to the org. Another process shares its `memory` only."""
 
-    def __init__(self, crm: SalesforceSandbox, memory: Memory | None = None, *, sizes: Sizes = FEW) -> None:
+    def __init__(
+        self,
+        crm: SalesforceSandbox,
+        memory: Memory | None = None,
+        *,
+        sizes: Sizes = FEW,
+        timeout: tuple[float, float] = TIMEOUT,
+    ) -> None:
         auth = {"login_url": crm.base_url, "client_id": crm.client_id, "client_secret": crm.client_secret}
         self.crm, self.sizes = crm, sizes
         self.memory = Memory() if memory is None else memory
-        self.http = Transport(SalesforceSettings.model_validate({"auth": auth}), timeout=(1.0, 2.0))
+        self.http = Transport(SalesforceSettings.model_validate({"auth": auth}), timeout=timeout)
         self.pauses: list[float] = []
         self.now = 0.0
 
@@ -132,7 +139,7 @@ def fault(name: str, **more: object) -> Fault:
 def scripted_transport(server: Scripted) -> Transport:
     """Give a way to a scripted server, with a session that is open already."""
     given = {"auth": {"session_id": "secret-session"}, "instance_url": server.url}
-    return Transport(SalesforceSettings.model_validate(given), timeout=(1.0, 2.0))
+    return Transport(SalesforceSettings.model_validate(given))
 
 
 def scripted_push(

@@ -105,4 +105,4 @@ def always(*answers: Said) -> Answering:
 def connector(server: Scripted, **auth: str) -> HubSpot:
     """Give a bare connector to a scripted server."""
     given = {"auth": auth or {"access_token": TOKEN}, "base_url": server.url}
-    return HubSpot(HubSpot.Settings.model_validate(given), Memory(), timeout=(1.0, 0.5))
+    return HubSpot(HubSpot.Settings.model_validate(given), Memory())

@@ -11,6 +11,7 @@ from engage_sync.connectors.hubspot import HubSpot
 from engage_sync.connectors.hubspot_errors import CallRefused, ScopeMissing, TokenRefused
 from engage_sync.errors import LoginFailed, Misbehaved, Suspended, Transient
 from engage_sync.sandbox.access import OAuthApp
+from engage_sync.sandbox.faults import Fault
 from tests.connectors.sandboxed import Clock, Memory, oauth, sandbox
 from tests.connectors.scripted import TOKEN, Said, always, connector, scripted
 
@@ -101,7 +102,7 @@ def test_refused_token_stops_at_once_and_is_not_repeated_in_the_message() -> Non
 def test_silence_and_refused_connections_are_transient() -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:  # accepts, and never answers
         given = {"auth": {"access_token": TOKEN}, "base_url": f"http://127.0.0.1:{mute.getsockname()[1]}"}
-        crm = HubSpot(HubSpot.Settings.model_validate(given), Memory(), timeout=(0.3, 0.2))
+        crm = HubSpot(HubSpot.Settings.model_validate(given), Memory(), timeout=(5.0, 0.2))
         with pytest.raises(Transient, match="no answer"):
             crm.pull(KIND, None)
     with pytest.raises(Transient, match="no answer"):  # nobody listens any more
@@ -185,6 +186,24 @@ def test_oauth_token_is_renewed_before_its_end_and_rotation_is_remembered() -> N
         stranger = HubSpot(given, Memory())
         with pytest.raises(LoginFailed, match="refresh token"):
             stranger.pull(KIND, None)
+
+
+@pytest.mark.lesson(23)
+def test_rotated_token_outlives_a_process_that_ends_before_its_first_use() -> None:
+    with sandbox(oauth=replace(OAuthApp(), rotate=True)) as running:
+        memory = Memory()
+        given = HubSpot.Settings.model_validate({"auth": oauth(running), "base_url": running.base_url})
+        running.faults.add(Fault("drop_before", kind="[rs]*", times=None))  # reads and searches: the login is answered
+        crm = HubSpot(given, memory)
+        with pytest.raises(Transient):
+            crm.pull(KIND, None)
+        crm.close()
+        assert (running.calls.statuses()[200], running.calls.count("login")) == (1, 1)
+        running.faults.clear()
+        later = HubSpot(given, memory)
+        assert list(later.pull(KIND, None).records) == []
+        later.close()
+        assert running.calls.count("login") == 2
 
 
 def test_new_refresh_token_in_the_file_replaces_the_remembered_one() -> None:

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engage_sync.connectors.base import Change, Connector, Kind, Outcome, Role, Status
+from engage_sync.connectors.hubspot import HubSpot
 from engage_sync.errors import LoginFailed, Misbehaved, Transient, Unreachable
 from engage_sync.sandbox.faults import FAULTS, Fault
 from engage_sync.sandbox.server import Sandbox
-from tests.connectors.sandboxed import SPECS, hardened, hubspot, sandbox
+from tests.connectors.sandboxed import SPECS, Memory, hardened, hubspot, sandbox
+from tests.connectors.sandboxed import settings as settings_of
 from tests.connectors.scripted import Asked, Said, connector, scripted
 
 KIND = Kind("contacts", Role.CONTACT, ("email", "jobtitle", "engage_type"))
@@ -157,8 +159,9 @@ def test_passing_fault_is_survived_and_writes_everything(crm: Sandbox, name: str
 @pytest.mark.parametrize("name", ["hang", "hang_after"])
 def test_call_without_an_end_is_given_up_and_repeated(crm: Sandbox, name: str) -> None:
     (record,) = people(crm, 1)
-    crm.faults.add(Fault(name, kind="write", seconds=5))
-    assert push(hardened(crm), {record: {"jobtitle": "x"}})[record].status is Status.WRITTEN
+    crm.faults.add(Fault(name, kind="write", seconds=60))
+    impatient = hardened(crm, connector=HubSpot(settings_of(crm), Memory(), timeout=(5.0, 1.0)))
+    assert push(impatient, {record: {"jobtitle": "x"}})[record].status is Status.WRITTEN
 
 
 @pytest.mark.parametrize(

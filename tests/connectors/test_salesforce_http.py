@@ -41,7 +41,7 @@ def org(clock: Clock) -> Iterator[SalesforceSandbox]:
 def given(url: str, **more: str) -> Salesforce:
     """Give a bare connector with a session that is open already."""
     settings = Salesforce.Settings.model_validate({"auth": {"session_id": TOKEN}, "instance_url": url, **more})
-    return Salesforce(settings, Memory(), timeout=(1.0, 0.5))
+    return Salesforce(settings, Memory())
 
 
 def ends(answering: Answering) -> EngageError:

@@ -13,7 +13,11 @@ from hypothesis import strategies as st
 
 from engage_sync.connectors.base import CallKind, Quota, Rate
 from engage_sync.connectors.throttle import Gate, Today, Window, shared_gate
+from engage_sync.connectors.wrappers import harden
 from engage_sync.errors import Suspended, Transient
+from engage_sync.sandbox.faults import Fault
+from engage_sync.sandbox.limits import Rates
+from tests.connectors.sandboxed import KIND, hubspot, sandbox
 
 RATE = Rate("calls", calls=100, interval=10.0)
 
@@ -236,10 +240,14 @@ def test_one_call_asks_and_nothing_more_is_sent_without_a_usual_answer(status: i
 def test_asking_goes_on_with_another_session() -> None:
     throttle = gate([0.0])
     throttle.day.only_ask(NO)
-    for kind, status in ((CallKind.READ, 401), (CallKind.LOGIN, 200), (CallKind.READ, 200), (CallKind.READ, 200)):
+    for kind, status in ((CallKind.READ, 401), (CallKind.LOGIN, 200)):
         throttle.enter(kind)
         throttle.leave(kind, status=status)
-    assert not throttle.day.asking
+        assert throttle.day.asking
+    for _ in range(2):
+        throttle.enter(CallKind.READ)
+        throttle.leave(CallKind.READ, status=200)
+        assert not throttle.day.asking
 
 
 def test_what_was_known_last_counts_while_answers_tell_nothing() -> None:
@@ -260,11 +268,30 @@ def test_limits_learned_from_answers_are_told() -> None:
     assert throttle.rates[CallKind.SEARCH] == Rate("searches", 4, 1.0, told=False)
 
 
-@pytest.mark.lesson(2)
 def test_one_gate_for_one_quota_in_a_process() -> None:
     rates = {CallKind.READ: RATE}
     assert shared_gate("test a", rates) is shared_gate("test a", rates)
     assert shared_gate("test a", rates) is not shared_gate("test b", rates)
+
+
+@pytest.mark.lesson(2)
+def test_connectors_to_one_account_share_its_window() -> None:
+    """What one of them hears of the account's quota, the other knows; another account's connector does not."""
+    rates = Rates(burst=70, window=5.0, daily=1_000)
+    with sandbox(rates=rates) as running, sandbox() as foreign:
+        one, same, other = (harden(hubspot(crm)) for crm in (running, running, foreign))
+        one.pull(KIND, None)
+        assert [crm.rates[CallKind.WRITE].calls for crm in (one, same, other)] == [70, 70, 190]
+        assert one.today is not None
+        assert (one.today.limit, same.today, other.today) == (1_000, one.today, None)
+        running.faults.add(Fault("migration"))
+        with pytest.raises(Suspended):
+            one.pull(KIND, None)
+        asked = running.calls.count()
+        with pytest.raises(Suspended):
+            same.pull(KIND, None)
+        assert running.calls.count() == asked
+        assert list(other.pull(KIND, None).records) == []
 
 
 def test_threads_share_a_window() -> None:

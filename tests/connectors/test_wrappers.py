@@ -230,7 +230,7 @@ def test_one_batch_that_never_gets_through_stops_no_other() -> None:
 
 def test_batches_are_sent_with_so_many_calls_open_as_the_limits_say() -> None:
     together, together_most, lock = [0], [0], threading.Lock()
-    all_open = threading.Barrier(3, timeout=5)
+    all_open = threading.Barrier(3, timeout=60)
 
     def watched(asked: Sequence[Change]) -> Iterator[Outcome]:
         with lock:
@@ -254,7 +254,7 @@ def test_outcomes_arrive_before_the_push_ends() -> None:
 
     def last_waits(asked: Sequence[Change]) -> Iterator[Outcome]:
         if asked[0].record == "6":
-            assert read_some.wait(5)
+            assert read_some.wait(60)
         yield from written(asked)
 
     outcomes = hard(Fake(push=last_waits)).push(KIND, changes(8))

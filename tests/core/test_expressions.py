@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
@@ -199,7 +199,7 @@ def test_every_row_gets_its_answer_where_all_are_the_same(text: str) -> None:
     assert frame.clear().with_columns(to_polars(parse(text, NAMES)).alias("it")).height == 0
 
 
-@settings(max_examples=250, deadline=timedelta(seconds=5))
+@settings(max_examples=250)
 @given(truths(), st.lists(ROWS, min_size=1, max_size=6))
 def test_agrees_with_the_tiny_interpreter(part: Part, rows: list[Row]) -> None:
     text, read = part

@@ -61,7 +61,7 @@ def stopped(matches: Matches) -> dict[str, list[str]]:
     return {one or other: candidates for one, other, candidates in rows}
 
 
-@pytest.mark.lesson(6)
+@pytest.mark.lesson(6, "reformatted")
 def test_levels_answer_in_order() -> None:
     people = [person("u1", "u1@x"), person("u2", "u2@x"), person("u3", "u3@x"), person("u4", "u4@x")]
     records = [
@@ -196,7 +196,7 @@ def test_nulls_and_empty_text_match_nothing() -> None:
     assert result.ambiguous.is_empty()
 
 
-@pytest.mark.lesson(7)
+@pytest.mark.lesson(7, "reformatted")
 def test_companies_by_domain() -> None:
     people = [person("acme", "acme.com"), person("free", "gmail.com"), person("two", "two.com")]
     people += [person("tw1", "twin.com"), person("tw2", "twin.com"), person("web", "web.io")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from datetime import date
 from itertools import islice, product
 
 import pytest
@@ -171,7 +171,7 @@ def rows(names: frozenset[str]) -> Iterator[Row]:
         yield plain | dict(zip(used, values, strict=True))
 
 
-@settings(max_examples=150, deadline=timedelta(seconds=5))
+@settings(max_examples=150)
 @given(truths())
 def test_a_refused_rule_holds_for_nobody(part: Part) -> None:
     text, read = part
@@ -200,7 +200,7 @@ TERMS: list[Part] = [
 CONSTANTS: list[Part] = [(text, lambda row, text=text: float(text)) for text in ("0", "1", "2.5", "-1", "7")]
 
 
-@settings(max_examples=150, deadline=timedelta(seconds=5))
+@settings(max_examples=150)
 @given(st.data())
 def test_a_refused_conjunction_holds_for_nobody(data: st.DataObject) -> None:
     """Comparisons of few parts with few constants, so that many contradict each other."""

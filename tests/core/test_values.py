@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -94,6 +95,21 @@ WRITTEN = [
 @pytest.mark.parametrize(("values", "dtype", "kind", "expected"), WRITTEN)
 def test_written(values: list[Any], dtype: pl.DataType, kind: ValueType, expected: list[str | None]) -> None:
     assert written(values, dtype, kind) == expected
+
+
+ZONES = ["UTC", "Asia/Tokyo", "America/New_York", "Asia/Kathmandu", "Pacific/Kiritimati", "Pacific/Apia", "Etc/GMT+12"]
+"""From 14 hours ahead to 12 behind, with quarters of an hour, summer time, and a day that never was (Apia, 2011)."""
+
+
+@pytest.mark.lesson(16)
+@given(st.lists(st.datetimes(datetime(1970, 1, 2), datetime(2037, 12, 30)), min_size=1), st.sampled_from(ZONES))  # noqa: DTZ001  (instants are drawn without a zone, and get UTC)
+@settings(max_examples=40, deadline=None)
+def test_the_date_of_an_instant_is_the_day_of_the_zone(drawn: list[datetime], zone: str) -> None:
+    instants = [one.replace(tzinfo=UTC) for one in drawn]
+    days = [one.astimezone(ZoneInfo(zone)).date().isoformat() for one in instants]
+    assert written(instants, INSTANT, ValueType.DATE, zone) == days
+    same = [one.isoformat(timespec="milliseconds").replace("+00:00", "Z") for one in instants]
+    assert written(instants, INSTANT, ValueType.DATETIME, zone) == same
 
 
 @pytest.mark.lesson(16)

@@ -67,5 +67,5 @@ def test_making_runs_while_an_item_is_used() -> None:
 
     found = ahead(telling())
     assert next(found) == 0
-    assert another.wait(10)
+    assert another.wait(60)
     assert list(found) == [1, 2]

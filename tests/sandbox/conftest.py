@@ -41,7 +41,7 @@ class Client:
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
-        self.pool = urllib3.PoolManager(retries=False, timeout=5)
+        self.pool = urllib3.PoolManager(retries=False, timeout=60)
         self.token: str | None = sandbox.token
         self.status = 0
         self.headers: Any = {}
@@ -99,7 +99,7 @@ class Org:
     def __init__(self, sandbox: SalesforceSandbox) -> None:
         self.sandbox = sandbox
         self.store = sandbox.store
-        self.pool = urllib3.PoolManager(retries=False, timeout=5)
+        self.pool = urllib3.PoolManager(retries=False, timeout=60)
         self.token = sandbox.sessions.open()
         self.status = 0
         self.headers: Any = {}

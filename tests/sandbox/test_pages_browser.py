@@ -39,7 +39,7 @@ def page(request: pytest.FixtureRequest, browser: Browser, office: Client) -> It
         java_script_enabled=getattr(request, "param", True),
         viewport={"width": 1100, "height": 900},
     )
-    context.set_default_timeout(5_000)
+    context.set_default_timeout(30_000)
     shown = context.new_page()
     asked: list[str] = []
     shown.on("request", lambda request: asked.append(request.url))

@@ -238,7 +238,9 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(st.lists(STEP, min_size=1, max_size=5))
 def test_only_recorded_runs_are_ever_seen(
     state: State, steps: list[tuple[bool, list[set[str]], bool, dict[str, str]]]

@@ -231,7 +231,9 @@ PAGES = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(PAGES)
 def test_pages_make_the_mirror_a_plain_dictionary_would_hold(
     state: State, run: int, pages: list[tuple[dict[str, dict[str, str | None]], list[str], bool, bool]]
@@ -258,6 +260,20 @@ def test_pages_make_the_mirror_a_plain_dictionary_would_hold(
     names = ["a", "b", "c.d", "e'f"]
     found = {row[0]: row[2:] for row in state.records(connector, "contacts", names).iter_rows()}
     assert found == {record: tuple(values.get(name) for name in names) for record, values in expected.items()}
+
+
+def test_mending_leaves_the_cursor_and_takes_what_it_is_given(state: State, run: int) -> None:
+    """The same stamp or an older one is no echo of the past here; what is not named stays as it is."""
+    save(state, run, {name: {"a": "x"} for name in ("1", "2", "3", "4")}, cursor="here")
+    old = page({"1": {"a": "older"}, "5": {"a": "lost"}}, "2020-01-01T00:00:00Z")
+    state.mend("crm", "contacts", records=old, run=run + 1, vanished=["2"], merged={"3": "5"})
+    assert live(state, "a") == {"1": ("older",), "4": ("x",), "5": ("lost",)}
+    assert lost(state) == {"2": None, "3": "5"}
+    assert state.cursor("crm", "contacts", ("a", "b")) == "here"
+    state.mend("crm", "contacts", records=page({"2": {"a": "y"}}), run=run + 1)
+    assert (live(state, "a")["2"], lost(state)) == (("y",), {"3": "5"})
+    save(state, run, {"1": {"a": "pulled"}}, cursor="there")
+    assert set(live(state, "a")) == {"1", "2", "4", "5"}, "no load from the beginning"
 
 
 def test_json_made_by_polars_fits(state: State, run: int) -> None:

@@ -149,7 +149,9 @@ CONTENTS = st.lists(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(CONTENTS)
 def test_any_sequence_of_runs_is_reconstructed(state: State, contents: list[Documents]) -> None:
     runs = [record(state, documents, days=day) for day, documents in _later(state, contents)]
@@ -162,7 +164,9 @@ def _later(state: State, contents: list[Documents]) -> list[tuple[int, Documents
     return [(start + day, documents) for day, documents in enumerate(contents)]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(CONTENTS, st.data())
 def test_any_two_runs_are_told_apart(state: State, contents: list[Documents], data: st.DataObject) -> None:
     """Whatever became of the runs between: recorded, replaced by one at the same instant, or dead."""

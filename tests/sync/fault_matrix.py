@@ -58,14 +58,6 @@ def bad_day(stage: Stage, name: str, bad: Bad) -> Cells:
     return Cells(pulling, pushing, lost=f"{YES}: {bad.but}" if bad.but else YES)
 
 
-def days_after(stage: Stage) -> None:
-    """See that nothing is left to do after all bad days, and that each task is there as often as it should be."""
-    report = stage.sync()
-    assert (report.exit, report.writes) == (0, 0), (report.errors, report.signals, stage.failures())
-    assert stage.mirror() == stage.truth()
-    assert {record: stage.tasks(record) for record in stage.owed} == stage.owed
-
-
 def _pull(stage: Stage, name: str, bad: Bad) -> str:
     """Pull under the fault, then without it: what it kept back comes, and nothing else changed."""
     before = stage.mirror()

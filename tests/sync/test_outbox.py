@@ -164,11 +164,11 @@ def test_a_key_is_of_one_firing_one_target_and_one_action(made: Firing) -> None:
 def test_many_rows_take_little_time(made: Firing) -> None:
     ids = [f"a{number}" for number in range(5_000)]
     made.link("hubspot", "companies", *((one, f"r{one}") for one in ids))
-    begun = time.perf_counter()
+    begun = time.process_time()  # of this process alone: the machine may be busy
     rows = made.rows("usage_drop", "on", *ids)
     assert rows.height == 20_000
     assert rows["key"].n_unique() == 20_000
-    assert time.perf_counter() - begun < 3
+    assert time.process_time() - begun < 3
 
 
 SILENT = """
