@@ -41,10 +41,11 @@ demo: setup
 
 # Simulated days on both sandboxes while one call in twenty fails, for MINUTES; then longer runs of the state machines,
 # in which people edit, records merge and vanish, calls fail, brakes hold, the process dies. MINUTES=20 EXAMPLES=40
+# Two arenas: glibc gives each of the stand-ins' threads its own otherwise, whose leftovers pass for growth.
 MINUTES ?= 20
 EXAMPLES ?= 40
 soak: setup
-	$(BIN)/python -m tests.soak --minutes $(MINUTES)
+	MALLOC_ARENA_MAX=2 $(BIN)/python -m tests.soak --minutes $(MINUTES)
 	ENGAGE_SOAK=$(EXAMPLES) $(BIN)/pytest -n 2 tests/sync/test_machine.py tests/sync/test_safety_machine.py
 
 bench: setup

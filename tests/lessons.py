@@ -20,7 +20,7 @@ LESSONS: Mapping[int | str, str] = {
     8: "duplicate rules do not stop an update",
     9: "merges are followed, in chains too, and links move",
     10: "deleted records are seen, and end what hangs on them",
-    11: "who was erased does not come back",
+    11: "who was erased does not come back: no contact is ever created, so no list of the erased is kept, nor shown",
     12: "no increment is cut at 10,000; fewer than told is an error",
     13: "rows that turn up late are found",
     14: "equal stamps are not lost",

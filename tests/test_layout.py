@@ -25,12 +25,14 @@ def test_no_module_is_longer_than_400_lines() -> None:
     assert {path: lines for path, lines in long.items() if lines > 400} == {}
 
 
-def test_no_function_is_longer_than_60_lines() -> None:
+def test_no_function_is_longer_than_50_lines() -> None:
+    """Migrations are lists of tables and columns: there length is no matter of thought."""
     long = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
         for path in MODULES
+        if "migrations" not in path.parts
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 60
+        if isinstance(node, ast.FunctionDef) and (node.end_lineno or 0) - node.lineno >= 50
     ]
     assert long == []
 

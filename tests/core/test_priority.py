@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import polars as pl
@@ -46,10 +47,39 @@ def order(found: pl.DataFrame) -> str:
     return " ".join(found["record"])
 
 
-def test_those_that_waited_longest_go_before_money_and_after_what_is_urgent() -> None:
-    people = worth(a={}, b={"mrr": 9.0}, c={"signalled": True}, d={"health": "bad"}, e={"health": "bad"}, f={})
-    rows = changes(*((name, "user", name) for name in "abcdef"))
-    assert order(ranked(rows, people, late(a=7, f=3, e=5))) == "e d c f a b"
+def test_those_that_waited_go_before_money_and_after_what_is_urgent_but_for_the_first_place() -> None:
+    people = worth(
+        a={}, b={"mrr": 9.0}, c={"signalled": True}, d={"health": "bad"}, e={"health": "bad"}, f={}, g={}, h={}
+    )
+    rows = changes(*((name, "user", name) for name in "abcdefgh"))
+    assert order(ranked(rows, people, late(a=7, f=3, e=5, g=6))) == "f e d c g a b h"
+
+
+def test_one_place_in_ten_is_for_those_that_waited_longest_whatever_is_urgent() -> None:
+    """The urgent are u00 to u24, by id; w4 waited longest, w0 least; the first place is reserved, then each tenth."""
+    urgent = [f"u{number:02}" for number in range(25)]
+    waiting = {f"w{number}": 9 - number for number in range(5)}
+    rows = changes(*((name, "user", name) for name in [*waiting, *urgent]))
+    people = worth(**{name: {"health": "bad"} for name in urgent}, **{name: {} for name in waiting})
+    expected = ["w4", *urgent[:9], "w3", *urgent[9:18], "w2", *urgent[18:], "w1", "w0"]
+    assert ranked(rows, people, late(**waiting))["record"].to_list() == expected
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.booleans(), st.none() | st.integers(1, 9)), min_size=1, max_size=60))
+def test_no_beginning_of_the_order_leaves_out_those_that_waited_longest(people: list[tuple[bool, int | None]]) -> None:
+    """Of the first k there are at least a tenth, rounded up, of those that wait, the longest first; and at least nine
+    tenths, rounded down, of the order without any reserve."""
+    names = [f"p{number:02}" for number in range(len(people))]
+    urgent = dict(zip(names, [bad for bad, _ in people], strict=True))
+    since = {name: run for name, (_, run) in zip(names, people, strict=True) if run is not None}
+    known = worth(**{name: {"health": "bad"} if urgent[name] else {} for name in names})
+    found = ranked(changes(*((name, "user", name) for name in names)), known, late(**since))["record"].to_list()
+    by_rank = sorted(names, key=lambda name: (not urgent[name], since.get(name, 99), name))
+    longest = sorted(since, key=lambda name: (since[name], by_rank.index(name)))
+    assert sorted(found) == names
+    for count in range(1, len(names) + 1):
+        assert set(longest[: -(-count // 10)]) | set(by_rank[: count * 9 // 10]) <= set(found[:count])
 
 
 def test_health_then_signals_then_money_then_ids() -> None:
@@ -112,6 +142,42 @@ def test_what_belongs_together_stands_together(ties: list[tuple[str, str]], expe
     found = together(line("abcdef"), pairs(*ties))
     assert "".join(found["record"]) == expected
     assert "".join(found.filter("last")["record"]) == last
+
+
+def slowly(records: list[str], ties: list[tuple[str, str]]) -> list[tuple[str, bool]]:
+    """The slow way: from the foremost record on, gather whom it reaches, tie by tie."""
+    left, found = list(records), []
+    while left:
+        group = {left[0]}
+        while more := {one for tie in ties if group & set(tie) for one in tie if one in left} - group:
+            group |= more
+        here = [one for one in left if one in group]
+        found += [(one, one == here[-1]) for one in here]
+        left = [one for one in left if one not in group]
+    return found
+
+
+NAMES = "abcdefghijklmnop"
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.permutations(NAMES), st.lists(st.tuples(st.sampled_from(NAMES + "y"), st.sampled_from(NAMES + "z"))))
+def test_any_ties_as_the_slow_way_finds_them(records: list[str], ties: list[tuple[str, str]]) -> None:
+    found = together(line("".join(records)), pairs(*ties))
+    assert found.select("record", "last").rows() == slowly(records, ties)
+
+
+def test_a_long_chain_of_ids_that_are_handed_on_is_one_group_and_soon_found() -> None:
+    """Two chains of 10,000 records each, in any order, and another object's record of the same name."""
+    names = [f"r{number}" for number in range(20_000)]
+    shuffled = sorted(names, key=lambda name: int(name[1:]) * 7_919 % 20_011)
+    order = pl.DataFrame({"object": "o", "record": shuffled}).extend(pl.DataFrame({"object": ["x"], "record": ["r7"]}))
+    chained = [(one, other) for one, other in itertools.pairwise(names) if other != "r10000"]
+    found = together(order, pairs(*chained))
+    one, other = ([name for name in shuffled if (int(name[1:]) < 10_000) is low] for low in (True, False))
+    first, second = (one, other) if shuffled[0] in one else (other, one)
+    assert found["record"].to_list() == [*first, *second, "r7"]
+    assert found.filter("last").rows() == [("o", first[-1], True), ("o", second[-1], True), ("x", "r7", True)]
 
 
 @settings(deadline=None)

@@ -17,7 +17,7 @@ from tests.core.test_plan import plan
 
 NUMBER = ManagedField("a", "reports", ValueType.NUMBER)
 TEXTS = ("connector", "object", "record", "written_as", "field", "before", "after")
-AROUND = {"id": pl.Int64(), "run": pl.Int64()} | dict.fromkeys(TEXTS, pl.String())
+AROUND = {"id": pl.Int64(), "run": pl.Int64()} | dict.fromkeys(TEXTS, pl.String()) | {"was_ours": pl.Boolean()}
 UNDONE = dict.fromkeys(("record", "field", "value", "restored"), pl.String()) | {
     "ours": pl.Boolean(),
     "undone": pl.Int64(),
@@ -98,8 +98,9 @@ def test_values_that_never_were_ours() -> None:
 
 def values(*rows: Mapping[str, object]) -> pl.DataFrame:
     base = {"id": 1, "run": 12, "connector": "hubspot", "object": "contacts", "record": "1", "field": "a"}
-    full = [{"written_as": row.get("record", "1"), "later": None, "earlier": None, **base, **row} for row in rows]
-    return pl.DataFrame(full, schema={**AROUND, "later": pl.Int64(), "earlier": pl.String()})
+    rest = dict.fromkeys(("later", "earlier", "last", "was_ours"))
+    full = [{"written_as": row.get("record", "1"), **rest, **base, **row} for row in rows]
+    return pl.DataFrame(full, schema={**AROUND, "later": pl.Int64(), "earlier": pl.String(), "last": pl.String()})
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,34 @@ def test_what_becomes_of_a_value(
     assert found["theirs"].to_list() == ([] if reason is None else [changed and live in {"7", "3", None}])
 
 
+@pytest.mark.parametrize(
+    ("row", "live", "ours", "theirs", "back"),
+    [
+        ({}, "5", False, False, False),
+        ({"earlier": "3.0"}, "5", True, False, False),
+        ({"was_ours": True}, "5", True, False, False),
+        ({"was_ours": False, "earlier": "3"}, "5", False, False, False),
+        ({"was_ours": True}, "3", True, False, True),
+        ({"was_ours": True, "later": 13}, "3", True, False, False),
+        ({}, "3", False, True, False),
+        ({"last": "7.0"}, "7", False, False, False),
+        ({"last": "5"}, "7", False, True, False),
+        ({}, None, False, True, False),
+    ],
+)
+def test_whose_values_are(row: Mapping[str, object], live: str | None, ours: bool, theirs: bool, back: bool) -> None:
+    """Run 12 wrote 5 over 3. Whose the 3 was says the plan of the run, else what is known to have been written; what
+    stands there now is ours where it is the last that we know to be."""
+    now = pl.DataFrame([("1", "a", live)], schema=dict.fromkeys(("record", "field", "live"), pl.String), orient="row")
+    told = pl.DataFrame(schema=dict.fromkeys(("record", "field", "why"), pl.String))
+    wrote = values({"before": "3", "after": "5", **row})
+    found = judged(wrote, now, told, {"a": ValueType.NUMBER}, {}, datetime_digits=3)
+    assert found.select("ours", "theirs", "back").rows() == [(ours, theirs, back)]
+    taken = taken_back(found, undone("9", "9").clear())
+    stays = row.get("later") is not None or row.get("last") == "7.0"
+    assert taken.select("value", "restored", "ours").rows() == ([] if stays else [("5", live if theirs else "3", ours)])
+
+
 def test_a_checkbox_that_is_never_empty() -> None:
     """`false` is its blank: that it stands there is as if nothing did."""
     row = values({"before": "true", "after": None})
@@ -150,7 +179,7 @@ def test_a_checkbox_that_is_never_empty() -> None:
 
 def test_runs_taken_back_one_after_the_other_keep_the_newest_back() -> None:
     row = values({"before": "0", "after": "2"}).with_columns(
-        decision=pl.lit("restore"), ours=pl.lit(value=True), theirs=pl.lit(value=False), live=pl.lit("2")
+        decision=pl.lit("restore"), ours=True, theirs=False, back=False, live=pl.lit("2")
     )
     chained = taken_back(row, undone("5", "2"))
     assert chained.select("value", "restored", "undone").rows() == [("5", "0", 12)]
@@ -192,7 +221,7 @@ def test_only_what_stands_on_top_is_free(steps: Sequence[int]) -> None:
     """A plain run that stands on top has nothing later; one below it has; one taken back is no more."""
     rows, rollbacks, stands = history(steps)
     around = pl.DataFrame(
-        [(run, run, "hubspot", "contacts", "1", "1", "a", before, after) for run, before, after in rows],
+        [(run, run, "hubspot", "contacts", "1", "1", "a", before, after, None) for run, before, after in rows],
         schema=AROUND,
         orient="row",
     )

@@ -10,7 +10,7 @@ import pytest
 
 from engage_sync.core.definitions import Entity, ManagedField, ObjectMap, OnDrift, ValueType
 from engage_sync.core.plan import ObjectPlan, plan_object
-from engage_sync.core.waiting import REFUSALS, leave_waiting, next_pause, only_of
+from engage_sync.core.waiting import REFUSALS, leave_waiting, next_pause
 
 FIELDS = (
     ManagedField("a", "a", ValueType.TEXT),
@@ -121,10 +121,14 @@ def test_an_unmatched_record_that_waits_is_not_forgotten() -> None:
     assert (buckets(left), left.clearing, left.forget.height) == ({"1": "unlinked"}, 0, 0)
 
 
-def test_only_some_records_are_written_and_none_is_forgotten_for_it() -> None:
+def test_what_is_put_off_is_held_and_forgotten_by_nobody() -> None:
     plan = planned({"1": {"a": "x"}, "2": {"a": "x"}}, {"1": {}, "2": {}, "3": {"a": "ours"}}, {"3": {"a": "ours"}})
-    some = only_of(plan, pl.Series(["2", "9"]))
-    assert [row[:3] for row in decided(some)] == [("1", "a", "deferred"), ("2", "a", "write"), ("3", "a", "deferred")]
+    some = plan.put_off(pl.col("record") != "2", "later")
+    assert decided(some) == [
+        ("1", "a", "deferred", "later"),
+        ("2", "a", "write", "new value"),
+        ("3", "a", "deferred", "later"),
+    ]
     assert buckets(some) == {"1": "held", "2": "written", "3": "unlinked"}
     assert some.forget.height == plan.forget.height == 0
-    assert only_of(some, pl.Series(["2"])) is some
+    assert some.put_off(pl.col("record") != "2", "even later") is some

@@ -59,6 +59,14 @@ def test_the_journal_tells_field_by_field(state: State, run: int) -> None:
     assert journal.select("run", "connector", "object", "at").rows()[-1] == (run, "crm", "contacts", AT)
 
 
+def test_the_journal_tells_whose_values_were_replaced(state: State, run: int) -> None:
+    row = outcome("1", "written", {"a.b": "x", "it's": "y"}, {"a.b": "1", "it's": None})
+    record(state, run, row, replace(row, record="2", theirs=()), replace(row, record="3", theirs=["it's"]))
+    found = state.journal_around(run).sort("record", "field").select("record", "field", "was_ours").rows()
+    ours = {"1": (None, None), "2": (True, True), "3": (True, False)}
+    assert found == [(name, field, ours[name][at]) for name in ours for at, field in enumerate(("a.b", "it's"))]
+
+
 def test_the_journal_is_asked_by_run_object_record_and_number(state: State, run: int) -> None:
     other = run + 1
     record(state, run, outcome("1", "written", {}, {"a": "x", "b": "y"}), outcome("it's", "written", {}, {"a": "x"}))
@@ -190,6 +198,23 @@ def test_what_waits_is_told_field_by_field(state: State, run: int) -> None:
     assert state.waiting("crm", "contacts", AT + timedelta(minutes=15)).is_empty()
     assert state.waiting("crm", "companies", AT).is_empty()
     assert failing(state)["2"][1] is None
+
+
+def test_failures_are_asked_by_connector_and_object(state: State, run: int) -> None:
+    places = [("crm", "contacts"), ("crm", "it's"), ("erp", "contacts")]
+    for number, place in enumerate(places):
+        state.record_outcomes(run, *place, [outcome(str(number), "refused", {}, {"a": "n"})])
+
+    def found(*wanted: str) -> list[tuple[str, str, str]]:
+        return sorted(state.failures(*wanted).select("connector", "object", "record").rows())
+
+    every = [(*place, str(number)) for number, place in enumerate(places)]
+    assert (found(), found("crm"), found("erp", "contacts")) == (every, every[:2], every[2:])
+    assert (found("crm", "it's"), found("crm", "leads")) == (every[1:2], [])
+    state.settle("crm", "it's", [])
+    assert found() == every
+    state.settle("crm", "it's", ["0", "1"])
+    assert found() == [every[0], every[2]]
 
 
 def test_a_failure_names_whom_the_record_is_linked_to(state: State, run: int) -> None:

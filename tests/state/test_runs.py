@@ -26,16 +26,27 @@ def test_ids_count_from_one(state: State) -> None:
 def test_a_run_is_told_as_it_was_noted(state: State, place: Place) -> None:
     as_of = datetime(2026, 6, 1, 14, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
     run = state.start_run("sync", as_of, NOW)
-    begun = Run(run, "sync", as_of.astimezone(UTC), NOW, None, "running", None, None, (), False, None)
+    begun = Run(run, "sync", as_of.astimezone(UTC), NOW, None, "running", None, {}, (), False, None)
     assert state.run(run) == begun
     later = NOW + timedelta(minutes=1)
-    state.finish_run(
-        run, status="held", exit=3, finished_at=later, summary='{"ä": "😀\'"}', held=["too much", "too old"]
-    )
+    summary = {"ä": "😀'", "list": [1, None, {"a": 2.5}]}
+    state.finish_run(run, status="held", exit=3, finished_at=later, summary=summary, held=["too much", "too old"])
     with place.open() as again:
         assert again.run(run) == Run(
-            run, "sync", as_of, NOW, later, "held", 3, '{"ä": "😀\'"}', ("too much", "too old"), False, None
+            run, "sync", as_of, NOW, later, "held", 3, summary, ("too much", "too old"), False, None
         )
+
+
+def test_what_is_kept_with_a_run_adds_up(state: State) -> None:
+    run, other = (state.start_run("sync", NOW, NOW) for _ in range(2))
+    kept = []
+    for more in ({"a": 1, "b": {"x": 1}}, {}, {"b": {"y": 2}}):
+        state.add_to_summary(run, more)
+        kept.append(state.runs(2)[1].summary)
+    assert kept == [{"a": 1, "b": {"x": 1}}, {"a": 1, "b": {"x": 1}}, {"a": 1, "b": {"y": 2}}]
+    state.finish_run(run, status="ok", exit=0, finished_at=NOW, summary={"a": None, "c": [3]})
+    state.add_to_summary(run, {"approved_by": other})
+    assert [one.summary for one in state.runs(2)] == [{}, {"a": None, "b": {"y": 2}, "c": [3], "approved_by": other}]
 
 
 def test_the_newest_come_first(state: State) -> None:
@@ -52,7 +63,9 @@ def test_unknown_runs(state: State) -> None:
     with pytest.raises(Mistake, match="no run 7"):
         state.mark_recorded(7)
     with pytest.raises(Mistake, match="no run 7"):
-        state.finish_run(7, status="done", exit=0, finished_at=NOW, summary="{}", held=[])
+        state.finish_run(7, status="done", exit=0, finished_at=NOW, summary={}, held=[])
+    with pytest.raises(Mistake, match="no run 7"):
+        state.add_to_summary(7, {"a": 1})
 
 
 def test_only_recorded_runs_stand(state: State) -> None:

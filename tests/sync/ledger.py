@@ -7,7 +7,7 @@ It is told what people did and what the product said of a run's end, never what 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
@@ -70,10 +70,12 @@ def decide(policy: str, want: str | None, text: str, ours: bool, setting: Settin
 
 @dataclass(frozen=True)
 class Undone:
-    """A value that a rollback took back, and what stands there instead, until another value is wanted there."""
+    """A value that a rollback took back, and what stood there then instead: it is not written again until another value
+    is wanted there, whatever people make of that. Not `sure`: nobody can know whether the rollback found it."""
 
     value: str
     restored: str
+    sure: bool = True
 
 
 @dataclass
@@ -98,6 +100,7 @@ class Expected:
     wants: dict[Place, str]
     decisions: dict[Place, frozenset[Decision]]
     inherited: dict[Place, str]
+    undone: dict[Place, Undone]
 
     def doing(self, record: str, what: Decision) -> set[bool]:
         """Tell whether any field of a record has a decision: one answer, or both where that is open."""
@@ -143,14 +146,12 @@ class Ledger:
         """Work out what a run at `now` should do. `stored` links and `moved` ids as in `expectation.match`."""
         side = Side(self.users.emails, self.users.off, texts, "email", stored)
         links = match(side, moved, {})
-        found = Expected(links, {}, {}, {})
+        found = Expected(links, {}, {}, {}, self._followed(texts, moved))
         heirs = self._heirs(texts, moved)
         doubts: dict[Place, set[str]] = {}
         for (record, name), written in self.maybe.items():
             doubts.setdefault((survivor(record, moved), name), set()).update(written)
         for record, held in texts.items():
-            if record in links.ambiguous:
-                continue
             who = links.links.get(record)
             for name in POLICIES:
                 place, text = (record, name), held.get(name, "")
@@ -158,10 +159,13 @@ class Ledger:
                 own = self.last.get(record, {}).get(name)
                 if own is None and text and text in heirs.get(place, ()):
                     own = found.inherited[place] = text
+                if record in links.ambiguous:
+                    continue
                 found.wants[place] = want or ""
                 doubtful = place in doubts and text in {*doubts[place], own}
                 may = {True, False} if doubtful else {text == own}
-                found.decisions[place] = self._decisions(place, want, text, may, settings.get(place), now)
+                every = self._decisions(place, want, text, may, settings.get(place), now)
+                found.decisions[place] = self._kept(every, found.undone.get(place), want)
         return found
 
     def _decisions(
@@ -173,13 +177,28 @@ class Ledger:
         setting: Setting | None,
         now: datetime,
     ) -> frozenset[Decision]:
-        taken = self.undone.get(place)
-        if taken is not None and text != (want or "") and taken == Undone(want or "", text):
-            return frozenset([Decision.KEEP])
         # who set a value that a merge carried over is not told: it may count as a person's or not
         whose = [setting, Setting(OURS, now)] if setting is not None and setting.by == MERGED else [setting]
         whose += [None] if len(may) > 1 else []
         return frozenset(decide(POLICIES[place[1]], want, text, ours, by, now) for ours in may for by in whose)
+
+    @staticmethod
+    def _kept(found: frozenset[Decision], taken: Undone | None, want: str | None) -> frozenset[Decision]:
+        """Leave what was taken back as long as nothing else is wanted."""
+        if taken is None or taken.value != (want or ""):
+            return found
+        kept = frozenset(Decision.KEEP if one is Decision.WRITE else one for one in found)
+        return kept if taken.sure else kept | found
+
+    def _followed(self, texts: Texts, moved: Mapping[str, str]) -> dict[Place, Undone]:
+        """Give what was taken back on live records; of those merged into one that has nothing of its own there, it is
+        theirs. Of several it is not known which."""
+        found: dict[Place, list[Undone]] = {}
+        for (record, name), taken in self.undone.items():
+            place = (survivor(record, moved), name)
+            if place[0] in texts and (place[0] == record or place not in self.undone):
+                found.setdefault(place, []).append(taken)
+        return {place: some[0] if len(some) == 1 else replace(some[0], sure=False) for place, some in found.items()}
 
     def _heirs(self, texts: Texts, moved: Mapping[str, str]) -> dict[Place, set[str]]:
         """Give what was ours on records that have been merged into a live one."""
@@ -194,6 +213,7 @@ class Ledger:
     def learn(self, expected: Expected, before: Texts, after: Texts, *, clean: bool) -> None:
         """Take in what a run did that came as far as writing."""
         self._forget(expected, before)
+        self.undone = dict(expected.undone)
         for place, text in expected.inherited.items():
             self._ours(place, text)
         for place, found in expected.decisions.items():
@@ -212,13 +232,31 @@ class Ledger:
     def take_back(self, place: Place, value: str, restored: str) -> None:
         """Take in that a rollback took a value back. What it put there was ours once, or somebody else's: not known
         here. Of runs undone one after the other the newest value, the one that is still wanted, is kept back."""
-        before = self.undone.get(place)
-        if before is not None and before.restored == value and before.value != restored:
-            value = before.value
-        self.undone[place] = Undone(value, restored)
+        self._undo(place, value, restored, sure=True)
         self._ours(place, restored)
         if restored:
             self.maybe[place] = {restored}
+
+    def leave(self, place: Place, value: str, now: str, *, sure: bool, back: bool) -> None:
+        """Take in that a rollback found somebody's correction of what it was to take back: that stays, and is not ours.
+        `back`: it is what stood there before the run, which may have been ours."""
+        last = self.last.get(place[0], {}).get(place[1])
+        doubtful = last == now or now in self.maybe.get(place, ())
+        if now and last == now and place not in self.maybe:
+            return  # it was what a later run wanted
+        self._undo(place, value, now, sure=sure and not (now and doubtful))
+        if last is not None and last != now:
+            del self.last[place[0]][place[1]]
+            if back or not sure:
+                self.maybe.setdefault(place, set()).add(last)
+        if back and now:
+            self.maybe.setdefault(place, set()).add(now)
+
+    def _undo(self, place: Place, value: str, restored: str, *, sure: bool) -> None:
+        before = self.undone.get(place)
+        if before is not None and before.restored == value and before.value != restored:
+            value, sure = before.value, sure and before.sure
+        self.undone[place] = Undone(value, restored, sure)
 
     def _ours(self, place: Place, text: str) -> None:
         self.maybe.pop(place, None)
@@ -235,4 +273,3 @@ class Ledger:
             if lost or (free and expected.doing(record, Decision.WRITE) == {False}):
                 del self.last[record]
         self.maybe = {place: texts for place, texts in self.maybe.items() if place[0] in live}
-        self.undone = {place: taken for place, taken in self.undone.items() if place[0] in live}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from engage_sync.errors import Mistake
 from engage_sync.sandbox.faults import Fault
 from engage_sync.sync import approval, cycle, views
 from engage_sync.sync.cycle import Report
+from engage_sync.sync.reports import known_run
 from engage_sync.sync.rollback import rollback
 from engage_sync.sync.status import status_json
 from tests.sync.mortal import Death, Died
@@ -206,9 +206,9 @@ def test_a_list_of_records_that_was_cut_is_looked_up_in_the_plan(crowd: Project)
     use(crowd, *range(4))
     held = crowd.sync()
     with crowd.open() as workspace:
-        kept = json.loads(approval.known_run(workspace, held.run).summary or "{}")
-        kept["holds"][0]["records"] = kept["holds"][0]["records"][:1]
-        workspace.state.keep_summary(held.run, json.dumps(kept))
+        holds = known_run(workspace, held.run).summary["holds"]
+        holds[0]["records"] = holds[0]["records"][:1]
+        workspace.state.add_to_summary(held.run, {"holds": holds})
     assert approve(crowd, held.run).exit == 0
 
 
@@ -337,6 +337,26 @@ def test_only_what_was_taken_back_is_released_and_only_when_nothing_holds(tmp_pa
         assert "engage_user_type" not in made.values(bob)
         with made.open() as workspace:
             assert run not in workspace.state.undone("hubspot", "contacts")["undone"]
+
+
+def test_no_sync_overtakes_a_held_release_of_what_is_still_taken_back(crowd: Project) -> None:
+    use(crowd, *range(6))
+    went = approve(crowd, crowd.sync().run)
+    crowd.clock.advance(1)
+    with crowd.open() as workspace:
+        rollback(workspace, went.run, clock=crowd.clock, confirm=lambda _: True)
+    held = approve(crowd, went.run)
+    assert [hold.kind.value for hold in held.holds] == ["change_share"]
+    again = approve(crowd, went.run)
+    assert (again.exit, waiting(crowd)) == (3, [again.run])
+    for _ in range(2):
+        assert (crowd.sync().exit, waiting(crowd)) == (0, [again.run])
+    assert f"overtaken by run {again.run} (approve" in refusal(crowd, held.run)
+    report = approve(crowd, again.run)
+    assert (report.exit, crowd.buckets(report), waiting(crowd)) == (0, {"written": 6, "unchanged": 4}, [])
+    assert "approved already" in refusal(crowd, again.run)
+    nothing = f"no value that a rollback of run {went.run} took back is kept back"
+    assert refusal(crowd, held.run) == f"nothing of run {held.run} waits any more: {nothing}"
 
 
 def test_a_rolled_back_run_is_written_again(crowd: Project) -> None:

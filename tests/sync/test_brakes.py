@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -13,6 +14,8 @@ import pytest
 from engage_sync.errors import Held, Mistake
 from engage_sync.sync import approval, cycle
 from engage_sync.sync.cycle import Report
+from engage_sync.sync.holding import kept_inactive
+from engage_sync.sync.reports import known_run
 from tests.sync.project import Clock, Project, project
 
 PEOPLE = 20
@@ -69,7 +72,6 @@ def test_what_is_held_is_counted_and_still_waits(crowd: Project) -> None:
         assert crowd.buckets(crowd.sync()) == {"held": 7, "unchanged": 13}
 
 
-@pytest.mark.lesson("emptied")
 def test_too_many_cleared_are_held(crowd: Project) -> None:
     crowd.tell(*[crowd.identify(f"user{number}", deactivatedAt=crowd.at()) for number in range(3)])
     reason = held(crowd)
@@ -103,6 +105,19 @@ def test_no_message_at_all_holds(tmp_path: Path) -> None:
     with project(tmp_path, brakes=TIGHT) as made:
         made.contact("ann@a.example")
         assert "no message" in held(made)
+
+
+@pytest.mark.lesson("emptied")
+def test_events_that_are_gone_clear_nothing(crowd: Project) -> None:
+    """The folder of the events is emptied: nobody is known any more, and what the CRM holds of them stays."""
+    before = {record: crowd.values(record) for record in crowd.crm.store.ids("contacts")}
+    shutil.rmtree(crowd.root / "var" / "events")
+    crowd.crm.calls.clear()
+    for _ in range(2):
+        report = crowd.sync()
+        assert (report.exit, kinds(report)) == (3, ["events_old", "clear_share"])
+    assert (report.writes, crowd.crm.calls.count("write")) == (0, 0)
+    assert {record: crowd.values(record) for record in crowd.crm.store.ids("contacts")} == before
 
 
 DAY = 86_400.0
@@ -239,6 +254,25 @@ def test_too_many_inactive_hold_however_often_it_is_computed(quiet: Project) -> 
     assert quiet.sync().exit == 0
 
 
+def cut(made: Project, run: int) -> None:
+    """Leave one of the ids that are kept with a run, as of more than 1,000 only the first are."""
+    with made.open() as workspace:
+        holds = known_run(workspace, run).summary["holds"]
+        holds[0]["records"] = holds[0]["records"][:1]
+        workspace.state.add_to_summary(run, {"holds": holds})
+
+
+@pytest.mark.parametrize("planned", [True, False])
+def test_however_many_are_inactive_one_approval_does(quiet: Project, *, planned: bool) -> None:
+    later(quiet, 13)
+    held = quiet.plan() if planned else quiet.sync()
+    assert kinds(held) == ["inactive_share"]
+    cut(quiet, held.run)
+    assert approve(quiet, held.run).exit == 0
+    with quiet.open() as workspace:
+        assert kept_inactive(workspace, "hubspot", held.run) is None
+
+
 def test_users_that_are_deactivated_are_not_inactive(quiet: Project) -> None:
     later(quiet, 13)
     quiet.tell(quiet.identify("user19", deactivatedAt=quiet.at()))
@@ -266,7 +300,8 @@ def test_a_field_that_is_gone_holds_what_would_be_written(quiet: Project) -> Non
         assert kinds(report) == ["schema_changed"]
     assert "hubspot contacts: since the last push the field engage_reports is gone" in report.held[0]
     assert quiet.crm.calls.count("write") == 0
-    assert approve(quiet, report.run).exit in {0, 1}
+    approved = approve(quiet, report.run)
+    assert (approved.exit, quiet.buckets(approved)) == (1, {"refused": PEOPLE})
     quiet.tell(quiet.track("user2"))
     assert "schema_changed" not in kinds(quiet.sync())
 

@@ -11,11 +11,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from engage_sync.connectors.base import Connector
+from engage_sync.connectors.wrappers import Observed
 from engage_sync.errors import EngageError, Mistake, Unreachable
 from engage_sync.sandbox.faults import Fault
 from engage_sync.state.database import Database
@@ -126,6 +128,30 @@ def test_what_was_never_written_does_not_claim_a_persons_value(project: Project,
     report = project.sync(after=60)
     assert "drift_kept" in {decision for _, name, _, decision in decisions(report) if name == RESPECTED}
     assert project.values(ann)[RESPECTED] == meant
+
+
+@dataclass
+class Whole(Project):
+    """A project whose CRM takes every push whole, and may work on it for an hour."""
+
+    def hardened(self, connector: Connector, *, read_only: bool, daily_share: float) -> Observed:
+        vars(connector)["limits"] = replace(connector.limits, whole_above=0, whole_lasts=3_600.0)
+        return super().hardened(connector, read_only=read_only, daily_share=daily_share)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_takes_effect_long_after_the_run(project: Project, ann: str, whole: bool) -> None:
+    """Of what was handed over whole it is ours as long as the CRM may work on it; else a person set it by then."""
+    made = Whole(project.root, project.crm, project.clock, project.files) if whole else project
+    made.crm.faults.add(Fault("drop_before", kind="write", times=None))
+    assert made.sync().exit == 5
+    made.crm.faults.clear()
+    with made.remembered() as state:
+        meant = state.intents("hubspot", "contacts").filter(field=RESPECTED)["value"].item()
+    made.clock.advance(40 * 60)
+    made.crm.store.update("contacts", ann, {RESPECTED: meant})
+    found = {decision for _, name, _, decision in decisions(made.sync(after=LATER)) if name == RESPECTED}
+    assert found == {"write" if whole else "drift_kept"}
 
 
 def test_cut_short_twice_with_different_values(project: Project, ann: str) -> None:

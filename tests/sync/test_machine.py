@@ -25,8 +25,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from engage_sync.sandbox.refusal import Refused
 from engage_sync.sandbox.store import PERSON
+from engage_sync.state.links import CONTESTED
 from engage_sync.sync import cycle
-from engage_sync.sync.compute import CONTESTED
 from engage_sync.sync.cycle import Report
 from engage_sync.sync.pull import Pulled
 from tests.oracle import messages as reading
@@ -74,8 +74,10 @@ class CycleMachine(RuleBasedStateMachine):
     or its memory is lost. `ghosts` are the records deleted for good since the last load from the beginning; `indexed`
     is the instant at which the index shows everything. `agreed` are values that a field held when they were wanted,
     which makes them ours. `carried` are those that we had written to records that were merged since: what the survivor
-    still holds of them may be ours.
+    still holds of them may be ours. `judged` counts the clean cycles that were held against what should be.
     """
+
+    judged = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -368,6 +370,7 @@ class CycleMachine(RuleBasedStateMachine):
         self.check_report(report, expected, self.taken(expected, after))
         self.check_crm(expected, before, after, edits)
         self.check_mirror()
+        CycleMachine.judged += 1
         for (name, record), wanted in expected.wanted.items():
             for field, text in wanted.items():
                 if meaning(field, self.text(after, (name, record, field))) == meaning(field, text):
@@ -520,6 +523,7 @@ class CycleMachine(RuleBasedStateMachine):
 
 
 def test_cycles() -> None:
+    CycleMachine.judged = 0
     chosen = settings(
         max_examples=SOAK or 3,
         stateful_step_count=30 if SOAK else 12,
@@ -529,3 +533,4 @@ def test_cycles() -> None:
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(CycleMachine, settings=chosen)
+    assert CycleMachine.judged >= 10

@@ -11,6 +11,7 @@ import pytest
 from engage_sync.sandbox.faults import Fault
 from engage_sync.sync.cycle import Report
 from engage_sync.sync.drift import ASKED
+from engage_sync.sync.rollback import rollback
 from engage_sync.sync.rows import iso_text
 from engage_sync.sync.status import status_json
 from engage_sync.sync.views import plan_json, run_with_journal
@@ -193,6 +194,22 @@ def test_without_an_answer_who_it_was_the_lock_runs_from_first_sight(locked: Pro
     assert drift(locked, locked.sync(after=2 * DAY)) == [(FIELD, "77", "0", "failed", None)]
     locked.crm.faults.clear()
     assert drift(locked, locked.sync()) == [(FIELD, "77", "0", "overwritten", "Ann Lee")]
+
+
+def test_what_waits_or_is_rolled_back_is_listed_as_that(project: Project) -> None:
+    record = ann(project)
+    set_by(project, record, "CRM_UI:Ann Lee")
+    project.crm.faults.add(Fault("batch_refused", kind="write", times=None))
+    assert drift(project, project.sync()) == [(FIELD, "77", "0", "refused", "Ann Lee")]
+    assert drift(project, project.sync()) == [(FIELD, "77", "0", "waiting", "Ann Lee")]
+    project.crm.faults.clear()
+    written = project.sync(after=DAY)
+    assert drift(project, written) == [(FIELD, "77", "0", "overwritten", "Ann Lee")]
+    with project.open() as workspace:
+        rollback(workspace, written.run, clock=project.clock, confirm=lambda _: True)
+    after = project.sync()
+    assert drift(project, after) == [(FIELD, "77", "0", "rolled_back", after.drift["author"][0])]
+    assert (after.writes, project.values(record)[FIELD]) == (0, "77")
 
 
 def test_a_plan_asks_and_keeps_nothing(locked: Project) -> None:

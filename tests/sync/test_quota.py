@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from engage_sync.connectors.base import Limits, Rate
 from engage_sync.sandbox.access import OAuthApp
 from engage_sync.sandbox.faults import Fault
 from engage_sync.sandbox.limits import Rates
-from engage_sync.sync.quota import Price, seconds
+from engage_sync.sync.quota import Calls, Price, costs, seconds
 from engage_sync.sync.status import status_json
 from engage_sync.sync.suspension import reset
 from tests.sync.project import Project, project
@@ -43,12 +44,14 @@ objects:
 
 
 @contextmanager
-def limited(root: Path, *, share: str = "1.0", daily: int | None = DAILY, **options: Any) -> Iterator[Project]:
+def limited(
+    root: Path, *, share: str = "1.0", daily: int | None = DAILY, model: str = MODEL_WITH_WORTH, **options: Any
+) -> Iterator[Project]:
     """A project whose contacts show logins and MRR, in an account with so many calls a day."""
     rates = Rates(burst=None, daily=daily, search=None)
     given = {"rates": rates, **options}
     connector = CONTACTS.replace("SHARE", share)
-    with project(root, options=given, model=MODEL_WITH_WORTH, connector=connector) as made:
+    with project(root, options=given, model=model, connector=connector) as made:
         yield made
 
 
@@ -59,7 +62,7 @@ def people(made: Project, names: list[str], *, logins: int = 0) -> dict[str, str
 
 
 def leave(made: Project, calls: int, *, limit: int = DAILY) -> None:
-    """Let other integrations use the day up, but for so many calls."""
+    """Let the account have used so much of the day, others' calls counted, that so many are left."""
     made.crm.meter.spend(limit - calls - made.crm.meter.used_today)
 
 
@@ -210,13 +213,13 @@ def test_migration_suspends_for_the_told_time(tmp_path: Path) -> None:
 
 @pytest.mark.lesson(3)
 def test_limit_found_in_the_middle_holds_what_was_not_sent(tmp_path: Path) -> None:
-    """Another integration takes the rest of the day after the first of three write calls."""
+    """Another integration takes the rest of the day after the first of three write calls, whichever that is."""
     with limited(tmp_path) as made:
-        records = people(made, [f"p{number:03}" for number in range(250)])
+        records = people(made, [f"p{number:03}" for number in range(300)])
         made.crm.faults.add(Fault("too_many_daily", kind="write", skip=1, times=None))
         report = made.sync()
         assert (report.exit, report.status) == (5, "partial")
-        assert made.buckets(report) == {"written": 100, "held": 150}
+        assert made.buckets(report) == {"written": 100, "held": 200}
         with made.open() as workspace:
             assert workspace.state.failures().is_empty()
             assert set(workspace.state.journal()["status"]) == {"written"}
@@ -224,7 +227,26 @@ def test_limit_found_in_the_middle_holds_what_was_not_sent(tmp_path: Path) -> No
         assert len(written) == 100
         made.crm.faults.clear()
         report = made.sync()
-        assert (report.exit, made.buckets(report)) == (0, {"written": 150, "unchanged": 100})
+        assert (report.exit, made.buckets(report)) == (0, {"written": 200, "unchanged": 100})
+
+
+def test_what_comes_after_the_limit_waits_since_then_too(tmp_path: Path) -> None:
+    """The day ends with the contacts: the company, which was not reached, waits since the same run."""
+    with project(tmp_path) as made:
+        made.contact("ann@p.example")
+        company = made.company("acme.example", engage_active_users="7")
+        made.tell(*made.person("ann", "ann@p.example"), made.group("ann", "acme", domain="acme.example"))
+        made.crm.faults.add(Fault("too_many_daily", kind="write", times=None))
+        report = made.sync()
+        assert (report.exit, made.buckets(report, "companies")) == (5, {"held": 1})
+        outcomes = report.drift.filter(object="companies").select("field", "outcome").rows()
+        assert outcomes == [("engage_active_users", "held")]
+        with made.open() as workspace:
+            assert workspace.state.deferred("hubspot", "companies").rows() == [(company, report.run)]
+        made.crm.faults.clear()
+        assert made.sync().exit == 0
+        with made.open() as workspace:
+            assert workspace.state.deferred("hubspot", "companies").is_empty()
 
 
 def test_plan_prices_itself(tmp_path: Path) -> None:
@@ -279,12 +301,55 @@ def test_swapped_ids_go_or_wait_together(tmp_path: Path) -> None:
         made.crm.store.update("contacts", other, {"engage_external_id": "ann"})
         made.crm.store.update("contacts", one, {"engage_external_id": "bob"})
         leave(made, calls + 1)
+        price = made.plan().price["hubspot"]
+        assert (price.write_calls, price.fits) == (2, False)
+        leave(made, calls + 1)
         report = made.sync()
         held = {made.values(record)["engage_external_id"] for record in (one, other)}
         assert (report.exit, report.writes, held) == (5, 0, {"ann", "bob"})
         made.clock.advance(86_400)
         assert made.sync().exit == 0
         assert (made.values(one)["engage_external_id"], made.values(other)["engage_external_id"]) == ("ann", "bob")
+
+
+def test_records_that_take_more_calls_than_a_day_has_stop_no_others(tmp_path: Path) -> None:
+    """There is one call a day. Two records whose ids change places take two, so they wait; the third does not."""
+    with limited(tmp_path) as made:
+        one, other, third = people(made, ["ann", "bob", "cem"]).values()
+        made.sync()
+        calls = before_push(made)
+        for record, name in ((one, ""), (other, "ann"), (one, "bob")):
+            made.crm.store.update("contacts", record, {"engage_external_id": name})
+        for logins in (0, 1):
+            made.clock.advance(86_400)
+            made.tell(*(made.track("cem", days=0.0001) for _ in range(logins)))
+            leave(made, calls + 1)
+            report = made.sync()
+            held = {made.values(record)["engage_external_id"] for record in (one, other)}
+            assert (report.exit, report.writes, held) == (5, logins, {"ann", "bob"})
+        assert (made.values(third)["engage_logins"], set(since(made))) == ("1", {one, other})
+
+
+def test_plan_counts_what_waiting_actions_take_as_the_push_does(tmp_path: Path) -> None:
+    """Two calls are left, which all records take; one of them is for a task that waits, so that 100 of 150 go."""
+    model = MODEL_WITH_WORTH.replace("actions: []", 'actions: [{crm_task: "Call them"}]')
+    with limited(tmp_path, model=model) as made:
+        names = [f"p{number:03}" for number in range(150)]
+        people(made, names)
+        assert made.sync().exit == 0
+        calls = before_push(made)
+        made.tell(made.track(names[0], "alarm"))
+        made.crm.faults.add(Fault("drop_before", path="*tasks*", times=None))
+        assert made.sync().exit != 0
+        made.crm.faults.clear()
+        made.tell(*(made.track(name) for name in names))
+        leave(made, calls + 2)
+        price = made.plan().price["hubspot"]
+        assert (price.write_calls, price.left, price.for_actions, price.fits) == (2, 2, 1, False)
+        assert "so 2 are left, 1 of them for the actions of signals: too few" in (price.sentence("hubspot") or "")
+        leave(made, calls + 2)
+        report = made.sync()
+        assert (report.exit, made.buckets(report)) == (5, {"written": 100, "held": 50})
 
 
 def asked(made: Both) -> int:
@@ -328,21 +393,40 @@ def test_salesforce_share_and_limit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("records", "expected"),
-    [([50_000], 31.25), ([100, 1], 0.125), ([], 0.0), ([19_100], 11.9375)],
+    ("calls", "expected"),
+    [(500, 31.25), (2, 0.125), (0, 0.0), (191, 11.9375)],
 )
-def test_seconds_by_latency(records: list[int], expected: float) -> None:
+def test_seconds_by_latency(calls: int, expected: float) -> None:
     """500 calls of half a second over 8 at once take 31.25 s; 190 in 10 s would allow them in 20 s."""
     limits = Limits(push_batch=100, in_flight=8, objects={})
-    assert seconds(limits, Rate("calls", 190, 10.0), records) == pytest.approx(expected)
+    assert seconds(limits, Rate("calls", 190, 10.0), Calls(single=calls)) == pytest.approx(expected)
 
 
 def test_seconds_by_rate_and_whole() -> None:
     """500 calls at 100 in 10 s: the fifth hundred goes after 40 s. 100,000 records by jobs at 500 a second: 200 s."""
     limits = Limits(push_batch=100, in_flight=8, objects={})
-    assert seconds(limits, Rate("calls", 100, 10.0), [50_000]) == 40.0
+    assert seconds(limits, Rate("calls", 100, 10.0), Calls(single=500)) == 40.0
     whole = Limits(push_batch=200, in_flight=1, objects={}, whole_above=2_000)
-    assert seconds(whole, None, [100_000, 200]) == pytest.approx(200.5)
+    assert seconds(whole, None, Calls(single=1, whole=2, rows=100_000)) == pytest.approx(200.5)
+
+
+@pytest.mark.parametrize(
+    ("records", "freed", "setting", "expected"),
+    [
+        (0, 0, "all", Calls()),
+        (7, 0, "none", Calls(single=1)),
+        (7, 1, "sample", Calls(single=1 + 1, verify=1)),
+        (201, 0, "all", Calls(single=2, verify=3)),
+        (2_000, 0, "sample", Calls(single=10, verify=1)),
+        (2_001, 0, "sample", Calls(whole=4, rows=2_001, looks=6, verify=1)),
+        (100_001, 201, "none", Calls(single=2, whole=8, rows=100_001, looks=12)),
+    ],
+)
+def test_what_records_cost(records: int, freed: int, setting: str, expected: Calls) -> None:
+    """200 records a call, or more than 2,000 by jobs of 100,000, each of four calls and six looks; 100 read at once."""
+    limits = Limits(push_batch=200, in_flight=1, objects={}, whole_above=2_000, whole_calls=4, whole_looks=6)
+    row = pl.select(**costs(limits, setting, pl.lit(records), pl.lit(freed))).row(0)
+    assert (Calls(*row), expected.need) == (expected, sum(row) - expected.rows)
 
 
 @pytest.mark.parametrize(

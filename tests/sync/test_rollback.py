@@ -13,12 +13,15 @@ from typer.testing import CliRunner
 from engage_sync.cli.main import app
 from engage_sync.errors import Mistake
 from engage_sync.sandbox.faults import Fault
+from engage_sync.sync.approval import approve
+from engage_sync.sync.reports import Report
 from engage_sync.sync.rollback import Undone, rollback
 from engage_sync.sync.undo_plan import Undoing
 from tests.sync.command import answer, engage
 from tests.sync.mortal import Death, Died
 from tests.sync.project import CONNECTOR, Project, decisions
 from tests.sync.project import project as begin
+from tests.sync.test_crash_safety import CUTS
 from tests.sync.two_crms import both
 
 FIELD = "engage_reports"
@@ -26,6 +29,7 @@ ONE_FIELD = (
     CONNECTOR.partition("      engage_user_types")[0].replace(", on_drift: respect", "") + f"      {FIELD}: reports\n"
 )
 """A project that writes one field, so that a test can name all that happens."""
+RESPECTED = ONE_FIELD.replace(f"{FIELD}: reports", f"{FIELD}: {{from: reports, on_drift: respect}}")
 
 
 @pytest.fixture
@@ -39,6 +43,12 @@ def undo(made: Project, run: int, *, confirm: Callable[[Undoing], bool] = lambda
     made.clock.advance(after)
     with made.open() as workspace:
         return rollback(workspace, run, clock=made.clock, confirm=confirm)
+
+
+def released(made: Project, run: int) -> Report:
+    made.clock.advance(1.0)
+    with made.open() as workspace:
+        return approve(workspace, run, clock=made.clock)
 
 
 def reports(made: Project, count: int, user: str = "ann") -> int:
@@ -163,13 +173,14 @@ def test_released_it_is_written_again(small: Project) -> None:
     record = ann(small, **{FIELD: "3"})
     small.sync()
     undo(small, 1)
-    with small.remembered() as state:
-        assert state.release_undone(2) == 0
-        assert state.release_undone(1) == 1
-        assert state.release_undone(1) == 0
-    report = small.sync()
+    with pytest.raises(Mistake, match="run 2 was not held"):
+        released(small, 2)
+    report = released(small, 1)
     assert decisions(report) == [(record, FIELD, "0", "drift_written")], "a person typed the 3"
     assert small.values(record)[FIELD] == "0"
+    with pytest.raises(Mistake, match="run 1 was not held"):
+        released(small, 1)
+    assert small.sync().changes.is_empty()
 
 
 def test_what_a_person_typed_stays_a_persons(small: Project) -> None:
@@ -221,9 +232,8 @@ def test_an_unmatched_record_that_was_cleared(small: Project) -> None:
     for _ in range(2):
         report = small.sync()
         assert (decisions(report), small.buckets(report)) == ([(record, FIELD, None, "rolled_back")], {"unlinked": 1})
-    with small.remembered() as state:
-        assert state.release_undone(cleared) == 1
-    assert decisions(small.sync()) == [(record, FIELD, None, "clear")]
+    assert decisions(released(small, cleared)) == [(record, FIELD, None, "clear")]
+    assert FIELD not in small.values(record)
 
 
 def test_runs_are_taken_back_one_after_the_other(small: Project) -> None:
@@ -253,6 +263,127 @@ def test_a_rollback_can_be_taken_back_itself(small: Project) -> None:
     assert small.sync(after=0).changes.is_empty(), "it is what is wanted"
     assert undo(small, run).restored == 1, "and the run counts again"
     assert small.values(record)[FIELD] == "3"
+
+
+def test_what_was_ours_without_a_row_in_the_journal_stays_ours(tmp_path: Path) -> None:
+    """Remembered after the state was lost, because it was what is wanted; or carried over by a merge to a new id."""
+    with begin(tmp_path, connector=RESPECTED, options={"merge_mints_id": True}) as made:
+        record, other = ann(made), made.contact("ann2@a.example")
+        reports(made, 2)
+        made.lose_state()
+        assert made.sync().writes == 0
+        undo(made, reports(made, 1))
+        assert made.values(record)[FIELD] == "2"
+        assert decisions(made.plan()) == [(record, FIELD, "3", "rolled_back")]
+        reports(made, 1)
+        assert made.values(record)[FIELD] == "4", "another value is wanted"
+        survivor = str(made.crm.store.merge("contacts", record, other))
+        made.sync()
+        undo(made, reports(made, 1))
+        made.tell(made.identify("ann", deactivatedAt=made.at()))
+        made.sync(after=60)
+        assert FIELD not in made.values(survivor)
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_repeated_rollback_keeps_what_is_ours(tmp_path: Path, twice: bool) -> None:
+    with begin(tmp_path, connector=RESPECTED) as made:
+        record = ann(made)
+        reports(made, 1)
+        run = reports(made, 1)
+        made.crm.faults.add(Fault("drop_after", kind="write", times=None))
+        assert undo(made, run).report.exit == 5
+        made.crm.faults.clear()
+        if twice:
+            again = undo(made, run)
+            assert (
+                again.plan.nothing == f"run {run} was rolled back already, by run 3: nothing is left of it to take back"
+            )
+        assert decisions(made.sync()) == [(record, FIELD, "2", "rolled_back")]
+        reports(made, 1)
+        assert made.values(record)[FIELD] == "3"
+
+
+def test_rolling_back_an_older_run_does_not_give_todays_value_away(tmp_path: Path) -> None:
+    """Somebody else set the very value that is wanted: it is ours, as the next run found."""
+    with begin(tmp_path, connector=RESPECTED) as made:
+        record = ann(made)
+        reports(made, 1)
+        run = reports(made, 1)
+        made.tell(made.track("ann", "report_run"))
+        made.crm.store.update("contacts", record, {FIELD: "3"})
+        assert made.sync().writes == 0
+        asked: list[int] = []
+        done = undo(made, run, confirm=lambda plan: bool(asked.append(plan.restores().height)) or True)
+        why = "it holds another value since, which is what a later run wanted there"
+        assert (shown(done), asked) == ([(record, FIELD, "3", "1", "left", why)], [0])
+        reports(made, 1)
+        assert made.values(record)[FIELD] == "4"
+
+
+@pytest.mark.parametrize("before", ["3", None])
+def test_what_a_person_put_back_before_the_rollback_is_no_more_to_be_put_back(
+    small: Project, before: str | None
+) -> None:
+    """The run had cleared it; whether that was a person's, or ours. Then they empty it, and it stays empty."""
+    record, other = ann(small), small.contact("bob@a.example")
+    small.tell(small.identify("bob", email="bob@a.example"), small.track("bob", "report_run"))
+    reports(small, 3)
+    if before is not None:
+        small.crm.store.update("contacts", record, {FIELD: before + "7"})
+    small.tell(*(small.identify(name, deactivatedAt=small.at()) for name in ("ann", "bob")))
+    run = small.sync().run
+    assert FIELD not in small.values(record)
+    small.crm.store.update("contacts", record, {FIELD: "3" if before is None else before + "7"})
+    assert undo(small, run).restored == 1
+    assert small.values(other)[FIELD] == "1"
+    small.crm.store.update("contacts", record, {FIELD: ""})
+    assert (small.sync().writes, FIELD in small.values(record)) == (0, False)
+
+
+def test_one_that_restores_nothing_changes_nothing(small: Project) -> None:
+    record = ann(small, **{FIELD: "3"})
+    small.sync()
+    small.crm.store.update("contacts", record, {FIELD: "9"})
+    done = undo(small, 1)
+    assert (done.restored, done.confirmed, done.plan.changes.height) == (0, False, 1)
+    with small.remembered() as state:
+        assert state.undone("hubspot", "contacts").is_empty()
+    assert decisions(small.sync()) == [(record, FIELD, "0", "drift_written")]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_right_after_a_run_that_was_cut_short(small: Project, cut: str) -> None:
+    """What it wrote without an answer is found by the rollback itself, and by that of the rollback."""
+    record = ann(small)
+    first = small.sync().run
+    small.tell(small.track("ann", "report_run"))
+    CUTS[cut](small)
+    assert small.values(record)[FIELD] == "1"
+    done = undo(small, first + 1)
+    assert (done.restored, small.values(record)[FIELD]) == (1, "0")
+    small.crm.faults.add(Fault("drop_after", kind="write", times=None))
+    assert undo(small, first).report.exit == 5
+    small.crm.faults.clear()
+    assert FIELD not in small.values(record)
+    assert undo(small, done.plan.run + 1).restored == 1, "the rollback that had no answer is taken back itself"
+    assert small.values(record)[FIELD] == "0"
+
+
+def test_what_nobody_can_tell_yet_is_named(small: Project) -> None:
+    """The run had no answer, and the CRM does not hold what it meant: that may still be on its way."""
+    record = ann(small, **{FIELD: "3"})
+    small.crm.faults.add(Fault("drop_before", kind="write", times=None))
+    assert small.sync().exit == 5
+    small.crm.faults.clear()
+    why = "no answer came for what run 1 was to write, and whether it did cannot be told yet"
+    done = undo(small, 1)
+    assert (shown(done), done.plan.nothing) == ([(record, FIELD, "3", "3", "left", why)], None)
+    later = undo(small, 1, after=1_200)
+    assert (later.plan.changes.height, later.plan.nothing) == (
+        0,
+        "run 1 wrote nothing to a CRM: there is nothing to take back",
+    )
 
 
 def test_gone_and_merged_records(small: Project) -> None:
@@ -314,6 +445,40 @@ def test_what_is_refused_or_not_answered(small: Project) -> None:
     assert done.plan.changes["reason"].to_list()[0].startswith("hubspot could not be asked: ")
     assert undo(small, 1).restored == 1
     assert small.values(record)[FIELD] == "3"
+
+
+@pytest.mark.parametrize("fault", ["missing_result", "accepted_202_after"])
+def test_what_the_answer_leaves_out_is_looked_after(small: Project, fault: str) -> None:
+    """As in a push: the values are back, and the answer does not say so, however often it is asked."""
+    records = [small.contact(f"{name}@a.example", **{FIELD: "3"}) for name in ("ann", "bob")]
+    small.tell(*(small.identify(name, email=f"{name}@a.example") for name in ("ann", "bob")))
+    small.sync()
+    small.crm.faults.add(Fault(fault, kind="write", times=None))
+    done = undo(small, 1)
+    assert (done.report.exit, done.restored, small.buckets(done.report)) == (0, 2, {"written": 2})
+    small.crm.faults.clear()
+    with small.remembered() as state:
+        assert state.failures().is_empty()
+    after = small.sync()
+    assert (after.writes, {decision for *_, decision in decisions(after)}) == (0, {"rolled_back"})
+    assert [small.values(one)[FIELD] for one in records] == ["3", "3"]
+
+
+def test_an_object_that_the_rollback_does_not_reach(project: Project) -> None:
+    """The first object ends the connector's part: nothing of the second was written, and the counts say so."""
+    person, firm = project.contact("ann@a.example"), project.company("acme.example", engage_external_id="acme")
+    project.tell(project.identify("ann", email="ann@a.example"), project.group("ann", "acme"))
+    project.sync()
+    before = (dict(project.values(person)), dict(project.values(firm, "companies")))
+    project.crm.faults.add(Fault("unavailable", kind="write", times=None))
+    done = undo(project, 1)
+    assert (done.report.exit, done.restored, done.plan.restores()["object"].n_unique()) == (5, 0, 2)
+    assert [project.buckets(done.report, name) for name in ("contacts", "companies")] == [{"failed": 1}] * 2
+    assert (project.values(person), project.values(firm, "companies")) == before
+    project.crm.faults.clear()
+    project.sync()
+    assert "engage_reports" not in project.values(person), "the next run carries it out"
+    assert "engage_events" not in project.values(firm, "companies")
 
 
 def test_other_records_keep_their_failures(small: Project) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,7 +41,8 @@ def explain(
     from engage_sync.sync import wiring  # noqa: PLC0415  start-up: --help needs none of it
 
     with wiring.open_workspace(project) as workspace:
-        found = explaining.explain(workspace, Entity(entity), external_id, instant(as_of))
+        now = datetime.now(UTC)
+        found = explaining.explain(workspace, Entity(entity), external_id, instant(as_of), now=now)
     if as_json:
         print_json(explaining.explanation_json(found))
     else:
@@ -147,6 +148,9 @@ def _print_place(place: Place) -> None:
     if place.fields:
         lines = [(one.field, one.source, one.wanted, one.seen, one.decision) for one in place.fields]
         table(None, ("field", "from", "wanted", "in the CRM", "decision"), lines)
+    for one in place.fields:
+        if one.reason is not None:
+            say(f"  [dim]{escape(one.field)}: {escape(one.reason)}[/dim]")
 
 
 def _shown(value: object) -> str:

@@ -71,6 +71,8 @@ class Limits:
     """A push of more records than this is handed over whole, not in batches: the CRM has a bulk way for it."""
     whole_calls: int = 1
     """Write calls that a push handed over whole takes."""
+    whole_lasts: float = 0.0
+    """Seconds after which nothing of such a push is under way any more, for all that is known without an answer."""
     locked_with: Mapping[str, str] = field(default_factory=dict)
     """Object → field that names the record which writing a record locks, too. Always pulled; a push is in its order."""
     tasks: str | None = None

@@ -58,6 +58,7 @@ class Salesforce(Connector):
         in_flight=1,  # collections one after the other: calls at once would lock each other's parents
         whole_above=2_000,
         whole_calls=3,
+        whole_lasts=60_000.0,  # ten batches of 10,000 rows, each tried 20 times for 5 minutes (crm-apis §B8)
         whole_looks=9,  # six looks with growing pauses, three lists of results
         day_rolls=True,
         call_seconds=2.0,  # 200 rows, with the org's own triggers

@@ -57,28 +57,50 @@ def _change_share(plan: ObjectPlan, limits: Brakes, run: int) -> list[Hold]:
     part, whole = plan.changing, plan.written_before
     if plan.linked < limits.min_records or not _above(part, whole, limits.max_change_share):
         return []
-    told = f"{part} of {whole} records written before would be changed ({100 * part / whole:.1f} %)"
+    told = f"{part} of {whole} records written before would be changed"
     ids = _executed(plan, pl.col("linked"))
-    return [_share(plan, HoldKind.CHANGE_SHARE, told, ids, part / whole, "max_change_share", limits, run)]
+    share = _Share(HoldKind.CHANGE_SHARE, "max_change_share", part / whole, "mend what made them change")
+    return [_over(share, told, ids, limits, run, plan.connector, plan.object)]
 
 
 def _clear_share(plan: ObjectPlan, limits: Brakes, run: int) -> list[Hold]:
     part, whole = plan.clearing, plan.written_before + plan.unlinking
     if plan.linked + plan.unlinking < limits.min_records or not _above(part, whole, limits.max_clear_share):
         return []
-    told = f"{part} of {whole} records written before would have values cleared ({100 * part / whole:.1f} %)"
+    told = f"{part} of {whole} records written before would have values cleared"
     cleared = (pl.col("decision") == "clear") | pl.col("after").is_null()
     ids = _executed(plan, pl.col("linked") | ~pl.col("ambiguous"), cleared)
-    return [_share(plan, HoldKind.CLEAR_SHARE, told, ids, part / whole, "max_clear_share", limits, run)]
+    share = _Share(HoldKind.CLEAR_SHARE, "max_clear_share", part / whole, "mend what made them change")
+    return [_over(share, told, ids, limits, run, plan.connector, plan.object)]
 
 
-def _share(
-    plan: ObjectPlan, kind: HoldKind, told: str, ids: list[str], share: float, setting: str, limits: Brakes, run: int
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """A share above the limit that `setting` of the brakes gives; `mend` says what a person can do about it."""
+
+    kind: HoldKind
+    setting: str
+    share: float
+    mend: str
+
+
+def _over(
+    found: _Share,
+    told: str,
+    ids: Sequence[str],
+    limits: Brakes,
+    run: int,
+    connector: str | None = None,
+    object_: str | None = None,
 ) -> Hold:
-    limit = 100 * getattr(limits, setting)
-    sentence = f"{plan.connector} {plan.object}: {told}, more than the {limit:g} % of brakes.{setting}"
-    sentence += f": {listed(ids, len(ids), run)}{way_out(run, 'mend what made them change')}"
-    return Hold(kind, sentence, plan.connector, plan.object, tuple(ids), len(ids), share)
+    """Hold because of a share; `told` says what it is a share of, `ids` what makes it."""
+    place = "" if connector is None else f"{connector} {object_}: "
+    limit = 100 * getattr(limits, found.setting)
+    sentence = (
+        f"{place}{told} ({100 * found.share:.1f} %), more than the {limit:g} % of brakes.{found.setting}:"
+        f" {listed(ids, len(ids), run)}{way_out(run, found.mend)}"
+    )
+    return Hold(found.kind, sentence, connector, object_, tuple(ids), len(ids), found.share)
 
 
 def _executed(plan: ObjectPlan, which: pl.Expr, change: pl.Expr | None = None) -> list[str]:
@@ -126,26 +148,20 @@ def pull_shrank(
     """Hold where too many of the `live` records of the last push are `gone` since, without having been merged."""
     if live < limits.min_records or not _above(len(gone), live, limits.max_gone_share):
         return []
-    share = len(gone) / live
-    sentence = (
-        f"{connector} {object_}: {len(gone)} of the {live} records of the last push are gone ({100 * share:.1f} %),"
-        f" more than the {100 * limits.max_gone_share:g} % of brakes.max_gone_share: {listed(gone, len(gone), run)}"
-        f"{way_out(run, 'bring them back, or give the credentials sight of them')}"
-    )
-    return [Hold(HoldKind.PULL_SHRANK, sentence, connector, object_, tuple(gone), len(gone), share)]
+    mend = "bring them back, or give the credentials sight of them"
+    share = _Share(HoldKind.PULL_SHRANK, "max_gone_share", len(gone) / live, mend)
+    told = f"{len(gone)} of the {live} records of the last push are gone"
+    return [_over(share, told, gone, limits, run, connector, object_)]
 
 
 def inactive_share(flipped: Sequence[str], *, active: int, since: int, limits: Brakes, run: int) -> list[Hold]:
     """Hold where too many users that were `active` with run `since` are inactive now: the `flipped` ones."""
     if active < limits.min_records or not _above(len(flipped), active, limits.max_inactive_share):
         return []
-    share = len(flipped) / active
-    sentence = (
-        f"{len(flipped)} of {active} users that were active with run {since} would be inactive ({100 * share:.1f} %),"
-        f" more than the {100 * limits.max_inactive_share:g} % of brakes.max_inactive_share:"
-        f" {listed(flipped, len(flipped), run)}{way_out(run, 'look whether their events arrive')}"
-    )
-    return [Hold(HoldKind.INACTIVE_SHARE, sentence, None, None, tuple(flipped), len(flipped), share)]
+    mend = "look whether their events arrive"
+    share = _Share(HoldKind.INACTIVE_SHARE, "max_inactive_share", len(flipped) / active, mend)
+    told = f"{len(flipped)} of {active} users that were active with run {since} would be inactive"
+    return [_over(share, told, flipped, limits, run)]
 
 
 def schema_changed(

@@ -34,6 +34,13 @@ def drifting(plan: ObjectPlan) -> pl.DataFrame:
     return plan.changes.filter(pl.col("decision").is_in(DRIFTS)).select("record", "field", value="before")
 
 
+def met(drift: pl.DataFrame, stored: pl.DataFrame, *, as_of: datetime) -> pl.DataFrame:
+    """Give what is known (KNOWN) of `drift`, as `drifting` gives it: what is `stored` (KNOWN) of the same value, else
+    that it was first seen at `as_of`."""
+    known = drift.join(stored, on=["record", "field", "value"], how="left", maintain_order="left")
+    return known.with_columns(pl.col("seen_at").fill_null(pl.lit(as_of, INSTANT)))
+
+
 def owned(
     plan: ObjectPlan,
     fields: Sequence[ManagedField],

@@ -53,7 +53,9 @@ _ROWS: Mapping[str, pl.DataType] = {
 
 _UNLINKED = ~pl.col("linked") & ~pl.col("ambiguous")
 
-EXECUTED = ("write", "clear", "drift_written")
+DRIFT_WRITTEN = "drift_written"
+"""The decision that overwrites a value of somebody else."""
+EXECUTED = ("write", "clear", DRIFT_WRITTEN)
 """The decisions that push carries out."""
 REFUSED = ("refused", "waiting")
 """The decisions about values that do not fit, or that the CRM refused and that wait for their next attempt."""
@@ -113,6 +115,18 @@ class ObjectPlan:
             buckets=_buckets(marks, self.lost),
             forget=_forget(marks, self.lost),
             **_tallies(marks),
+        )
+
+    def put_off(self, which: pl.Expr, reason: str) -> ObjectPlan:
+        """Give the plan without the writes of `which` rows of `changes`: they are still to come, `reason` says when."""
+        later = pl.col("decision").is_in(EXECUTED) & which
+        if self.changes.filter(later).is_empty():
+            return self
+        return self.with_changes(
+            self.changes.with_columns(
+                decision=pl.when(later).then(pl.lit(DEFERRED)).otherwise("decision"),
+                reason=pl.when(later).then(pl.lit(reason)).otherwise("reason"),
+            )
         )
 
 
@@ -205,20 +219,12 @@ def _decided(
 
     Raw text is compared first, canonical text only where it differs: most records agree already.
     """
-    sides = base.select("row", "record", "external_id", "linked", *(f"{side}.{field.field}" for side in "wsl"))
     want, seen, last = (pl.col(f"{side}.{field.field}") for side in "wsl")
-    if field.type is ValueType.DATETIME and digits != 3:
-        sides = sides.with_columns(canonical(want, field.type, datetime_digits=digits))
     limit = None if limits is None else limits.get(field.field)
-    if limit is not None and limit.trimmed:
-        sides = sides.with_columns(want.str.strip_chars().replace("", None))
     blank = None if limit is None else limit.blank
-    void = sides[f"w.{field.field}"].is_null()
-    if blank is not None:
-        sides = sides.with_columns(_unblanked(want, seen, last, blank))
     stirred = pl.when("linked").then(want.ne_missing(seen) | last.ne_missing(want)).otherwise(last.is_not_null())
     rows = (
-        sides.with_columns(void=void)
+        _sides(base, field, digits, limit)
         .filter(stirred & ~base["ambiguous"])
         .select(
             "void",
@@ -248,6 +254,20 @@ def _decided(
         decision=pl.when(pl.col("refusal").is_not_null()).then(pl.lit("refused")).otherwise("decision"),
         reason=pl.coalesce("refusal", reason(field.on_drift)),
     )
+
+
+def _sides(base: pl.DataFrame, field: ManagedField, digits: int, limit: FieldLimit | None) -> pl.DataFrame:
+    """Give the sides of one field as the CRM would show what is wanted, with `void`: nothing is."""
+    sides = base.select("row", "record", "external_id", "linked", *(f"{side}.{field.field}" for side in "wsl"))
+    want, seen, last = (pl.col(f"{side}.{field.field}") for side in "wsl")
+    if field.type is ValueType.DATETIME and digits != 3:
+        sides = sides.with_columns(canonical(want, field.type, datetime_digits=digits))
+    if limit is not None and limit.trimmed:
+        sides = sides.with_columns(want.str.strip_chars().replace("", None))
+    sides = sides.with_columns(void=want.is_null())
+    if limit is None or limit.blank is None:
+        return sides
+    return sides.with_columns(_unblanked(want, seen, last, limit.blank))
 
 
 def _unblanked(want: pl.Expr, seen: pl.Expr, last: pl.Expr, blank: str) -> list[pl.Expr]:

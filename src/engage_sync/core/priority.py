@@ -5,11 +5,11 @@ frames in, frames out; it knows no quota and decides about no value.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
-from engage_sync.core.plan import DEFERRED, EXECUTED, ObjectPlan
+from engage_sync.core.plan import EXECUTED, ObjectPlan
 
 WORTH: Mapping[str, pl.DataType] = {
     "entity": pl.String(),
@@ -29,14 +29,18 @@ _HEIGHT = {"bad": 0, "normal": 1, "good": 2}
 REASON = "the day's quota is short; it is written when there is quota again"
 LATE: Mapping[str, pl.DataType] = {**RANKED, "since_run": pl.Int64()}
 """The records that an earlier run deferred, and the first run that did, since they were written last."""
+RESERVED = 10
+"""One place in so many is for the record that waits longest, whatever is urgent."""
 
 
 def ranked(changes: pl.DataFrame, worth: pl.DataFrame, late: pl.DataFrame) -> pl.DataFrame:
     """Give the records with executed changes (CHANGES, of all objects of a connector) as RANKED.
 
     First those whose health fell, or became bad; then those with a signal that switched on; then those that waited
-    longest, so that none waits for ever; then by MRR, the largest first and the unknown last; then by external id
-    (records of nobody last), object and record. `worth` as WORTH, of an entity's rows the first counts; `late` as LATE.
+    longest; then by MRR, the largest first and the unknown last; then by external id (records of nobody last), object
+    and record. Before all that, the first place and each RESERVED-th after it are for those that waited longest: none
+    waits for ever where every day is full of what is urgent. `worth` as WORTH, of an entity's rows the first counts;
+    `late` as LATE.
     """
     records = (
         changes.filter(pl.col("decision").is_in(EXECUTED))
@@ -60,28 +64,52 @@ def ranked(changes: pl.DataFrame, worth: pl.DataFrame, late: pl.DataFrame) -> pl
         descending=[True, True, False, True, False, False, False],
         nulls_last=True,
     )
-    return ordered.select(list(RANKED))
+    return _reserved(ordered).select(list(RANKED))
+
+
+def _reserved(ordered: pl.DataFrame) -> pl.DataFrame:
+    """Put those of an order that wait since the earliest runs (`since_run`, null: not at all) at the reserved places.
+
+    Each gets the smaller of two numbers: that of its rank among the places that are not reserved, and that of its turn
+    among those that are. No two numbers are alike, so nobody comes later than at either.
+    """
+    rank = pl.col("rank").cast(pl.Int64)
+    usual = rank // (RESERVED - 1) * RESERVED + rank % (RESERVED - 1) + 1
+    rows = ordered.with_row_index("rank")
+    turns = (
+        rows.drop_nulls("since_run").sort("since_run", "rank").select("rank", turn=pl.int_range(pl.len()) * RESERVED)
+    )
+    return rows.join(turns, on="rank", how="left").sort(pl.min_horizontal(usual, "turn"))
 
 
 def together(order: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
     """Put records that must be written in one go beside each other, at the place of the foremost, and mark with `last`
     where such a group ends. `pairs`: object, record, other; a record may be in several."""
-    placed = order.with_row_index("place").with_columns(
-        pl.col("place").cast(pl.Int64), group=pl.col("place").cast(pl.Int64)
-    )
-    both = [pairs.select("object", "record", "other"), pairs.select("object", record="other", other="record")]
-    ties = pl.concat(both).unique()
-    while not ties.is_empty():
-        other = placed.select("object", other="record", reach="group")
-        reach = ties.join(other, on=["object", "other"]).group_by("object", "record").agg(pl.col("reach").min())
-        lower = placed.join(reach, on=["object", "record"], how="left", maintain_order="left")
-        lower = lower.with_columns(group=pl.min_horizontal("group", "reach")).drop("reach")
-        if lower["group"].equals(placed["group"]):
-            break
-        placed = lower
+    placed = order.with_row_index("place").with_columns(pl.col("place").cast(pl.Int64))
+    one = placed.select("object", "record", one="place")
+    other = placed.select("object", other="record", two="place")
+    ties = pairs.join(one, on=["object", "record"]).join(other, on=["object", "other"])
+    placed = placed.with_columns(group=_foremost(placed["place"], ties["one"], ties["two"]))
     placed = placed.sort("group", "place")
     last = placed["group"].ne_missing(placed["group"].shift(-1))
     return placed.select("object", "record").with_columns(last=last)
+
+
+def _foremost(places: pl.Series, one: pl.Series, two: pl.Series) -> pl.Series:
+    """Give for each place (0, 1, …) the foremost that it is tied to, over however many ties, `one` with `two`.
+
+    Groups begin as single places. In each round those that are tied to groups further in front join the foremost of
+    them, and links of links are followed to their end: two rounds at least halve what is still to join.
+    """
+    first = places.clone()
+    while True:
+        ties = pl.DataFrame({"one": first.gather(one), "two": first.gather(two)}).filter(pl.col("one") != pl.col("two"))
+        if ties.is_empty():
+            return first
+        joins = ties.group_by(high=pl.max_horizontal("one", "two")).agg(low=pl.min_horizontal("one", "two").min())
+        first = first.scatter(joins["high"], joins["low"])
+        while not (further := first.gather(first)).equals(first):
+            first = further
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +137,6 @@ def deferred(plan: ObjectPlan, order: pl.DataFrame, chosen: pl.DataFrame) -> Obj
     in the order in which they matter. `order` and `chosen` are RANKED, of all objects."""
     mine = order.filter(pl.col("object") == plan.object).select("record").with_row_index("place")
     kept = chosen.filter(pl.col("object") == plan.object)["record"]
-    waits = pl.col("decision").is_in(EXECUTED) & ~pl.col("record").is_in(kept.implode())
-    changes = (
-        plan.changes.with_columns(
-            decision=pl.when(waits).then(pl.lit(DEFERRED)).otherwise("decision"),
-            reason=pl.when(waits).then(pl.lit(REASON)).otherwise("reason"),
-        )
-        .join(mine, on="record", how="left", maintain_order="left")
-        .sort("place", nulls_last=True, maintain_order=True)
-        .drop("place")
-    )
-    return plan.with_changes(changes)
+    changes = plan.changes.join(mine, on="record", how="left", maintain_order="left")
+    changes = changes.sort("place", nulls_last=True, maintain_order=True).drop("place")
+    return replace(plan, changes=changes).put_off(~pl.col("record").is_in(kept.implode()), REASON)

@@ -115,7 +115,7 @@ def unfinished(
     open_ = open_.join(linked, on="record", maintain_order="left")
     if open_.is_empty():
         return plan
-    sides = _with_text(_with_text(open_, records, "crm.", "seen"), written, "last.", "last")
+    sides = with_text(with_text(open_, records, "crm.", "seen"), written, "last.", "last")
     sides = canonical_by(("value", "seen", "last", "restored"), sides, types, datetime_digits)
     value = pl.col("c.value")
     never = value.eq_missing(pl.col("c.seen")) & value.eq_missing(pl.col("c.last"))
@@ -135,7 +135,7 @@ def unfinished(
     return plan if rows.is_empty() else plan.with_changes(pl.concat([plan.changes, rows.select(*CHANGES)]))
 
 
-def _with_text(rows: pl.DataFrame, frame: pl.DataFrame, prefix: str, name: str) -> pl.DataFrame:
+def with_text(rows: pl.DataFrame, frame: pl.DataFrame, prefix: str, name: str) -> pl.DataFrame:
     """Add what the column `PREFIX + field` of a wide frame says of each row's record, null where it says nothing."""
     fields = [one for one in rows["field"].unique().to_list() if prefix + one in frame.columns]
     here = frame.join(rows.select("record").unique(), on="record", how="semi")
@@ -205,17 +205,17 @@ def _uncancelled(rows: pl.DataFrame, rollbacks: Mapping[int, int]) -> pl.DataFra
 
 
 def taken_back(judged: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
-    """Give what a rollback takes back of one object, a row per RESTORE, and per value that is somebody else's by now:
-    record, field, value, restored (what comes back, or what stands there), ours, undone.
+    """Give what a rollback takes back of one object, a row per RESTORE, and per value that is somebody else's by now or
+    is `back`: record, field, value, restored (what comes back, or what stands there), ours, undone.
 
     `held` has UNDONE as earlier rollbacks left it. Where one put back the very value that goes now, what is kept back
     stays what it was: of runs taken back one after the other it is the newest whose value is still wanted.
     """
     restore = pl.col("decision") == RESTORE
-    rows = judged.filter(restore | pl.col("theirs")).select(
+    rows = judged.filter(restore | pl.col("theirs") | pl.col("back")).select(
         "record",
         "field",
-        ours=pl.col("ours") & restore,
+        ours=pl.col("ours") & ~pl.col("theirs"),
         value="after",
         restored=pl.when(restore).then("before").otherwise("live"),
         undone="run",
@@ -246,30 +246,58 @@ def judged(
     *,
     datetime_digits: int,
 ) -> pl.DataFrame:
-    """Say of each value of one object what becomes of it: adds `live`, `decision` (RESTORE or LEFT), `reason` and
-    `ours`; values that stand as they were before the run are STANDS, or left out where the run changed nothing.
+    """Say of each value of one object what becomes of it: adds `live`, `decision` (RESTORE or LEFT), `reason`, `ours`
+    (what stood there before the run was), `theirs` (what stands there now is somebody else's) and `back` (what stands
+    there now is what was ours before); values that stand as they were before the run are STANDS, or left out where the
+    run changed nothing.
 
-    `values` as `standing` gives them; `live`: record, field, live of the records that are there; `hindrances`: record,
-    field (null: all of the record), why.
+    `values` as `standing` gives them, with `was_ours` (null: not noted; then it was ours where we are known to have
+    written it) and `last`, what we are known to have written last; `live`: record, field, live of the records that are
+    there; `hindrances`: record, field (null: all of the record), why.
     """
-    whole = hindrances.filter(pl.col("field").is_null()).select("record", of_record="why")
-    of_field = hindrances.drop_nulls("field").select("field", of_field="why").unique("field")
-    sides = (
-        values.join(
-            live.with_columns(there=pl.lit(value=True)), on=["record", "field"], how="left", maintain_order="left"
-        )
-        .join(whole, on="record", how="left", maintain_order="left")
-        .join(of_field, on="field", how="left", maintain_order="left")
-    )
-    sides = canonical_by(("before", "after", "live", "earlier"), sides, types, datetime_digits, blanks)
+    sides = _met(values, live, hindrances)
+    sides = canonical_by(("before", "after", "live", "earlier", "last"), sides, types, datetime_digits, blanks)
     hindered = pl.coalesce("of_record", "of_field")
     unchanged = pl.col("c.live").eq_missing(pl.col("c.after"))
     nothing = pl.col("c.before").eq_missing(pl.col("c.after"))
-    own = pl.col("later").is_null() & (pl.col("written_as") == pl.col("record"))
-    stands = hindered.is_null() & pl.col("there") & pl.col("c.live").eq_missing(pl.col("c.before"))
-    stands = stands.fill_null(value=False)
-    theirs = own & hindered.is_null() & pl.col("there") & ~unchanged
-    why = (
+    present = hindered.is_null() & pl.col("there")
+    own = present & pl.col("later").is_null() & (pl.col("written_as") == pl.col("record"))
+    taken_over = pl.col("c.live").is_not_null() & pl.col("c.live").eq_missing(pl.col("c.last"))
+    stands = (present & pl.col("c.live").eq_missing(pl.col("c.before"))).fill_null(value=False)
+    ours = pl.coalesce("was_ours", pl.col("c.before").eq_missing(pl.col("c.earlier")))
+    back = (own & stands & ours).fill_null(value=False)
+    theirs = (own & ~unchanged & ~taken_over & ~back).fill_null(value=False)
+    return (
+        sides.filter(~nothing.fill_null(value=False))
+        .with_columns(why=_why(hindered, unchanged, taken_over))
+        .with_columns(
+            decision=pl.when(stands)
+            .then(pl.lit(STANDS))
+            .when(pl.col("why").is_null())
+            .then(pl.lit(RESTORE))
+            .otherwise(pl.lit(LEFT)),
+            theirs=theirs,
+            back=back,
+            reason=pl.coalesce("why", pl.format("run {} wrote it, and nobody changed it since", "run")),
+            ours=ours,
+        )
+        .select(*values.columns, "live", "decision", "reason", "ours", "theirs", "back")
+    )
+
+
+def _met(values: pl.DataFrame, live: pl.DataFrame, hindrances: pl.DataFrame) -> pl.DataFrame:
+    """Add to values `live`, whether it is `there`, and what stands in their way: `of_record`, `of_field`."""
+    whole = hindrances.filter(pl.col("field").is_null()).select("record", of_record="why")
+    of_field = hindrances.drop_nulls("field").select("field", of_field="why").unique("field")
+    there = live.with_columns(there=pl.lit(value=True))
+    met = values.join(there, on=["record", "field"], how="left", maintain_order="left")
+    met = met.join(whole, on="record", how="left", maintain_order="left")
+    return met.join(of_field, on="field", how="left", maintain_order="left")
+
+
+def _why(hindered: pl.Expr, unchanged: pl.Expr, taken_over: pl.Expr) -> pl.Expr:
+    """Give the sentence why a value cannot come back; null where it can."""
+    return (
         pl.when(hindered.is_not_null())
         .then(hindered)
         .when(pl.col("later").is_not_null())
@@ -278,21 +306,8 @@ def judged(
         .then(pl.format("the run wrote it to {}, which was merged into this record just then", "written_as"))
         .when(pl.col("there").is_null())
         .then(pl.lit("the CRM does not tell what the field holds now"))
+        .when(~unchanged & taken_over)
+        .then(pl.lit("it holds another value since, which is what a later run wanted there"))
         .when(~unchanged)
         .then(pl.lit("somebody changed it since"))
-    )
-    return (
-        sides.filter(~nothing.fill_null(value=False))
-        .with_columns(why=why)
-        .with_columns(
-            decision=pl.when(stands)
-            .then(pl.lit(STANDS))
-            .when(pl.col("why").is_null())
-            .then(pl.lit(RESTORE))
-            .otherwise(pl.lit(LEFT)),
-            theirs=theirs.fill_null(value=False),
-            reason=pl.coalesce("why", pl.format("run {} wrote it, and nobody changed it since", "run")),
-            ours=pl.col("c.before").eq_missing(pl.col("c.earlier")),
-        )
-        .select(*values.columns, "live", "decision", "reason", "ours", "theirs")
     )

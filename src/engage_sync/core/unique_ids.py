@@ -1,5 +1,6 @@
 """External ids that a CRM would refuse because another record holds them: found before any call, so that the rest of
-the record is written all the same. Decides over one plan; calls nothing."""
+the record is written all the same, and those that one record hands on to another. Decides over one plan; calls nothing.
+"""
 
 from __future__ import annotations
 
@@ -35,3 +36,11 @@ def refuse_taken(plan: ObjectPlan, records: pl.DataFrame, field: str | None) -> 
     if changes is plan.changes:
         return plan
     return plan.with_changes(changes)
+
+
+def handed_on(changes: pl.DataFrame, field: str | None) -> pl.DataFrame:
+    """Give which records of one object hold an id in the unique `field` that an `other` is about to get: record, other,
+    field, before. `changes` are those to be written; a CRM takes them only after the holders are emptied."""
+    ids = changes.filter(pl.col("field") == pl.lit(field, pl.String)).select("record", "field", "before", "after")
+    gets = ids.select(other="record", before="after").drop_nulls("before")
+    return ids.join(gets, on="before", maintain_order="left").select("record", "other", "field", "before")

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import polars as pl
 
-from engage_sync.core.plan import DEFERRED, EXECUTED, ObjectPlan
+from engage_sync.core.plan import EXECUTED, ObjectPlan
 
 WAITING = "waiting"
 LEFT = "not part of this retry; the next run writes it"
@@ -57,15 +57,3 @@ def leave_waiting(plan: ObjectPlan, refusals: pl.DataFrame) -> ObjectPlan:
         reason=pl.when(left).then("message").otherwise("reason"),
     )
     return plan.with_changes(changes.drop("message"))
-
-
-def only_of(plan: ObjectPlan, records: pl.Series) -> ObjectPlan:
-    """Give the plan with the writes of some records alone. The others are still to come: they are held."""
-    left = pl.col("decision").is_in(EXECUTED) & ~pl.col("record").is_in(records.implode())
-    if plan.changes.filter(left).is_empty():
-        return plan
-    changes = plan.changes.with_columns(
-        decision=pl.when(left).then(pl.lit(DEFERRED)).otherwise("decision"),
-        reason=pl.when(left).then(pl.lit(LEFT)).otherwise("reason"),
-    )
-    return plan.with_changes(changes)

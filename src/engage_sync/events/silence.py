@@ -39,12 +39,10 @@ _US: Final = timedelta(microseconds=1)
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What the newest spans held. `silent` are the regular events that the newest span lacks, the most frequent first;
-    `last` gives the last message of each event; `present` are those with one in the newest span; `alive` tells whether
-    that span holds any message at all."""
+    `last` gives the last message of each event; `alive` tells whether the newest span holds any message at all."""
 
     silent: tuple[Silence, ...] = ()
     last: Mapping[Source, datetime] = field(default_factory=dict)
-    present: frozenset[Source] = frozenset()
     alive: bool = False
 
 
@@ -90,6 +88,5 @@ def _heard(counted: pl.DataFrame) -> Heard:
     return Heard(
         silent=tuple(Silence(*row) for row in rows),
         last={(kind, event): last for kind, event, last in sources.select("kind", "event", "last").iter_rows()},
-        present=frozenset(sources.filter("present").select("kind", "event").iter_rows()),
         alive=alive,
     )

@@ -99,6 +99,18 @@ class Backend(ABC):
         """Give the SQL of one field of a document as text, null where it is unset or missing."""
 
     @abstractmethod
+    def each(self, document: str) -> str:
+        """Give what to join as `e` for a row per field of a document: `e.key`, `e.value`."""
+
+    @abstractmethod
+    def text_of(self, document: str) -> str:
+        """Give the SQL of what another document holds in the field of the row `e` of `each`, as text or null."""
+
+    @abstractmethod
+    def each_record(self, parameter: str) -> str:
+        """Give what to select from for a row per member of a text that is passed: `key`, and `value`, a document."""
+
+    @abstractmethod
     def lock(self, owner: str) -> AbstractContextManager[None]:
         """Hold the run lock. Raises Locked, naming who has it."""
 

@@ -111,18 +111,24 @@ def settle(transaction: Transaction, object_id: int, records: Sequence[str]) -> 
 
 def settled(database: Database, connector: str, object_name: str, records: Sequence[str]) -> None:
     """Drop the failures of records in a transaction of its own."""
+    if not records:
+        return
     with database.writing() as transaction:
         settle(transaction, objects.standing(transaction, connector, object_name).id, records)
 
 
-def failures(database: Database) -> pl.DataFrame:
-    """Give the records that are still refused or failing, the newest first. `wanted` is a JSON object, or null."""
+def failures(database: Database, connector: str | None = None, object_name: str | None = None) -> pl.DataFrame:
+    """Give the records that are still refused or failing, of one connector or all, of one object or all, the newest
+    first. `wanted` is a JSON object, or null."""
+    places = (("o.connector", connector), ("o.object", object_name))
+    wanted = [f"{column} = {literal(value)}" for column, value in places if value is not None]
     names = ", ".join(f"f.{name}" for name in _SCHEMA if name not in {"connector", "object", "external_id"})
     with database.arrow() as arrow:
         frame = arrow.read(
             f"SELECT o.connector, o.object, {names.replace('f.record', 'f.record, l.external_id')}"
             " FROM engage_failure f JOIN engage_object o ON o.id = f.object_id"
-            " LEFT JOIN engage_link l ON l.object_id = f.object_id AND l.record = f.record",
+            " LEFT JOIN engage_link l ON l.object_id = f.object_id AND l.record = f.record"
+            f"{' WHERE ' * bool(wanted)}{' AND '.join(wanted)}",
             _SCHEMA,
         )
     at = (instants.column_from_text(name) for name in ("first_at", "last_at", "next_at"))
@@ -137,15 +143,11 @@ def waiting(database: Database, connector: str, object_name: str, now: datetime)
     object_id = objects.find(database, connector, object_name)
     if object_id is None:
         return pl.DataFrame(schema=_WAITING)
-    if database.backend.dialect == "sqlite":
-        each, value = "json_each(f.wanted)", "CAST(e.value AS TEXT)"
-    else:
-        each, value = "LATERAL json_each_text(f.wanted::json)", "e.value"
     with database.arrow() as arrow:
         return arrow.read(
-            f"SELECT f.record, e.key AS field, {value} AS value,"
+            "SELECT f.record, e.key AS field, CAST(e.value AS TEXT) AS value,"
             " coalesce(f.message, f.code, 'refused by the CRM') AS message, f.described"
-            f" FROM engage_failure f JOIN {each} e ON TRUE"
+            f" FROM engage_failure f JOIN {database.backend.each('f.wanted')} ON TRUE"
             f" WHERE f.object_id = {object_id} AND f.next_at > {literal(instants.to_text(now))}",
             _WAITING,
         )

@@ -7,8 +7,7 @@ One row per record and run. Never says that anything was written; whether the CR
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from itertools import islice
 
@@ -18,6 +17,7 @@ from pydantic_core import to_json
 from engage_sync.state import instants, objects
 from engage_sync.state.bulk import Schema
 from engage_sync.state.database import Database, Transaction
+from engage_sync.state.outcome import marks, was_ours
 
 _INTENTS: Schema = {
     "record": pl.String,
@@ -26,6 +26,7 @@ _INTENTS: Schema = {
     "before": pl.String,
     "run": pl.Int64,
     "until": pl.String,
+    "was_ours": pl.Boolean,
 }
 AT_ONCE = 5_000
 """Records whose values go to the database as one text, which it takes apart: faster than a statement for each."""
@@ -42,24 +43,27 @@ def intend(
     run: int,
     *,
     before: Mapping[str, Values],
+    theirs: Mapping[str, Collection[str]],
     at: datetime,
 ) -> None:
-    """Note the values (record → field → text) that are about to be written. Outlives a power cut."""
+    """Note the values (record → field → text) that are about to be written. Outlives a power cut. `theirs` are the
+    fields in which `before` is somebody else's; `at` is when nothing of it can be on its way any more, or now."""
     if not values:
         return
-    backend = database.backend
-    each = "json_each(?)" if backend.dialect == "sqlite" else "jsonb_each(CAST(? AS jsonb))"
-    new, old = ("value -> 'n'", "value -> 'o'")
-    together = {record: {"n": after, "o": before.get(record, {})} for record, after in values.items()}
+    each = database.backend.each_record("?")
+    together = {
+        record: {"n": after, "o": before.get(record, {}), "t": dict.fromkeys(theirs.get(record, ()), 1)}
+        for record, after in values.items()
+    }
     with database.writing(durable=True) as transaction:
         object_id = objects.standing(transaction, connector, object_name).id
         records = iter(together.items())
         while some := dict(islice(records, AT_ONCE)):
             transaction.run(
-                "INSERT INTO engage_intent (object_id, record, run, properties, before, at)"
-                f" SELECT ?, key, ?, {new}, {old}, ? FROM {each} WHERE TRUE"
+                "INSERT INTO engage_intent (object_id, record, run, properties, before, theirs, at)"
+                f" SELECT ?, key, ?, value -> 'n', value -> 'o', value -> 't', ? FROM {each} WHERE TRUE"
                 " ON CONFLICT (object_id, record, run) DO UPDATE SET properties = excluded.properties,"
-                " before = excluded.before, at = excluded.at",
+                " before = excluded.before, theirs = excluded.theirs, at = excluded.at",
                 object_id,
                 run,
                 instants.to_text(at),
@@ -92,24 +96,22 @@ def _thin(transaction: Transaction, object_id: int, run: int) -> None:
 
 
 def settle_intents(
-    database: Database, connector: str, object_name: str, run: int, *, unanswered: Sequence[str], before: datetime
+    database: Database, connector: str, object_name: str, *, answered: Iterable[str], before: datetime
 ) -> None:
-    """Drop what a run meant to write, and what runs before it meant for the same records, except for the records that
-    the CRM gave no answer for; and what runs meant that began before an instant."""
+    """Drop what any run meant to write to the records that the CRM answered for, and what runs meant that began before
+    an instant. What else a run meant stays, also that of an earlier part of its push."""
     object_id = objects.find(database, connector, object_name)
     if object_id is None:
         return
     with database.writing() as transaction:
-        mine = transaction.all("SELECT record FROM engage_intent WHERE object_id = ? AND run = ?", object_id, run)
-        kept = set(unanswered)
-        others = transaction.first(
-            "SELECT 1 FROM engage_intent WHERE object_id = ? AND run <> ? LIMIT 1", object_id, run
-        )
-        if kept or others is not None:
-            answered = [(object_id, str(row[0])) for row in mine if row[0] not in kept]
-            transaction.many("DELETE FROM engage_intent WHERE object_id = ? AND record = ?", answered)
-        else:
-            transaction.run("DELETE FROM engage_intent WHERE object_id = ? AND run = ?", object_id, run)
+        records = iter(answered)
+        while some := list(islice(records, AT_ONCE)):
+            transaction.run(
+                "DELETE FROM engage_intent WHERE object_id = ?"
+                f" AND record IN (SELECT key FROM {database.backend.each_record('?')})",
+                object_id,
+                marks(some),
+            )
         transaction.run(
             "DELETE FROM engage_intent WHERE object_id = ? AND run IN (SELECT id FROM engage_run WHERE started_at < ?)",
             object_id,
@@ -128,27 +130,27 @@ def drop_intents(database: Database, connector: str, object_name: str, rows: pl.
 
 
 def intents(database: Database, connector: str, object_name: str) -> pl.DataFrame:
-    """Give record, field, value, before, run and `until` (an instant) of what runs without an answer meant to write,
-    the newest first. By `until` nothing of it could be on its way any more: the run was over, or, of one whose process
-    died, it gave the last sign of life."""
+    """Give record, field, value, before, run, `until` (an instant) and was_ours (whether `before` was) of what runs
+    without an answer meant to write, the newest first. By `until` nothing of it could be on its way any more: the run
+    was over, or, of one whose process died, it gave the last sign of life, or so long a time was noted with it."""
     object_id = objects.find(database, connector, object_name)
     if object_id is None:
         return pl.DataFrame(schema=_INTENTS).with_columns(instants.column_from_text("until"))
-    with database.reading() as transaction:
-        held = transaction.all(
-            "SELECT record, run, CAST(properties AS TEXT), CAST(before AS TEXT), at FROM engage_intent"
-            " WHERE object_id = ? ORDER BY run DESC, record",
-            object_id,
-        )
-        over = {int(row[1] or 0): "" for row in held}
-        for run in over:
-            ended = transaction.first("SELECT finished_at FROM engage_run WHERE id = ?", run)
-            sign = transaction.first("SELECT max(at) FROM engage_journal WHERE run = ?", run)
-            over[run] = str((ended and ended[0]) or (sign and sign[0]) or "")
-    rows = [
-        (str(record), name, text, stood.get(name), int(run or 0), max(over[int(run or 0)], str(at)))
-        for record, run, properties, before, at in held
-        for stood in (json.loads(str(before)),)
-        for name, text in json.loads(str(properties)).items()
-    ]
-    return pl.DataFrame(rows, schema=_INTENTS, orient="row").with_columns(instants.column_from_text("until"))
+    each, before = database.backend.each("i.properties"), database.backend.text_of("i.before")
+    ours = was_ours("i.theirs", database.backend.text_of("i.theirs"))
+    with database.arrow() as arrow:
+        meant = arrow.read(
+            f"SELECT i.record, e.key AS field, CAST(e.value AS TEXT) AS value, {before} AS before, i.run,"
+            f" i.at AS until, {ours} AS was_ours FROM engage_intent i JOIN {each} ON TRUE"
+            f" WHERE i.object_id = {object_id}",
+            _INTENTS,
+        ).with_columns(instants.column_from_text("until"))
+        if meant.is_empty():
+            return meant
+        over = arrow.read(
+            "SELECT r.id AS run, coalesce(r.finished_at, (SELECT max(at) FROM engage_journal WHERE run = r.id)) AS over"
+            f" FROM engage_run r WHERE r.id IN (SELECT run FROM engage_intent WHERE object_id = {object_id})",
+            {"run": pl.Int64, "over": pl.String},
+        ).with_columns(instants.column_from_text("over"))
+    known = meant.join(over, on="run", how="left").with_columns(until=pl.max_horizontal("until", "over"))
+    return known.select(*_INTENTS).sort(-pl.col("run"), "record", maintain_order=True)

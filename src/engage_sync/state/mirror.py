@@ -67,7 +67,7 @@ def save_page(database: Database, connector: str, object_name: str, page: Mirror
         if at.cursor is None or at.fields != fields:
             at = replace(at, load=at.load + 1, loading=True)
         _keep_records(transaction, database, at, rows, run)
-        _lose_records(transaction, at, page, run)
+        _lose_records(transaction, at.id, page.vanished, page.merged, run)
         if page.done and at.loading:
             transaction.run(
                 "UPDATE engage_record SET gone = TRUE, since_run = ? WHERE object_id = ? AND load < ? AND NOT gone",
@@ -85,15 +85,23 @@ def save_page(database: Database, connector: str, object_name: str, page: Mirror
         )
 
 
-def mend(database: Database, connector: str, object_name: str, found: MirrorPage, run: int) -> None:
-    """Put right what a reconciliation found, all of it or nothing: `found.records` replace what is there, whatever
-    their stamps. Neither the cursor nor the number of the newest load moves; `cursor`, `fields`, `done` do not count.
-    """
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the CRM holds of some records, wherever a pull stands. `records` as of a page."""
+
+    records: pl.DataFrame
+    vanished: Sequence[str]
+    merged: Mapping[str, str]
+
+
+def mend(database: Database, connector: str, object_name: str, found: Found, run: int) -> None:
+    """Put right what a reconciliation found, all of it or nothing: the records replace what is there, whatever their
+    stamps. Neither the cursor nor the number of the newest load moves."""
     rows = _rows(found.records)
     with database.writing(durable=True) as transaction:
         at = objects.standing(transaction, connector, object_name)
         _keep_records(transaction, database, replace(at, loading=True), rows, run)
-        _lose_records(transaction, at, found, run)
+        _lose_records(transaction, at.id, found.vanished, found.merged, run)
 
 
 def _rows(records: pl.DataFrame) -> list[tuple[str, str, str]]:
@@ -143,11 +151,13 @@ def _keep_records(
     )
 
 
-def _lose_records(transaction: Transaction, at: Standing, page: MirrorPage, run: int) -> None:
-    for record, survivor in page.merged.items():
-        merge(transaction, at.id, record, survivor, run)
-    for record in page.vanished:
-        vanish(transaction, at.id, record, run)
+def _lose_records(
+    transaction: Transaction, object_id: int, vanished: Sequence[str], merged: Mapping[str, str], run: int
+) -> None:
+    for record, survivor in merged.items():
+        merge(transaction, object_id, record, survivor, run)
+    for record in vanished:
+        vanish(transaction, object_id, record, run)
 
 
 def vanish(transaction: Transaction, object_id: int, record: str, run: int) -> None:
@@ -203,6 +213,8 @@ def gone(database: Database, connector: str, object_name: str) -> pl.DataFrame:
             f" WHERE r.object_id = {object_id} AND r.gone",
             GONE_SCHEMA,
         )
+        if lost["moved_to"].null_count() == lost.height:
+            return lost
         merges = arrow.read(
             f"SELECT record AS moved_to, survivor FROM engage_merge WHERE object_id = {object_id}",
             {"moved_to": pl.String, "survivor": pl.String},

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic_core import to_json
+
 Values = Mapping[str, str | None]
+_NO_MARKS = "{}"
 WRITTEN, REFUSED, FAILED, GONE = "written", "refused", "failed", "gone"
 
 
@@ -18,6 +21,7 @@ class OutcomeRow:
     the CRM's stamp of the change, as a pulled record has it. `described` tells one description of the object's fields
     from another. Not `sent`: refused before any call, which no pause mends. `last` is about a failed one only: the
     write was acknowledged and did not take effect, and these are the last-written values as they were before it.
+    `theirs` are the fields whose `before` was somebody else's, as the plan knew; None where no plan told.
     """
 
     record: str
@@ -33,3 +37,15 @@ class OutcomeRow:
     described: str | None = None
     sent: bool = True
     last: Values | None = None
+    theirs: Collection[str] | None = None
+
+
+def marks(fields: Collection[str]) -> str:
+    """Give some fields as a JSON object that is asked for each of them, as `Backend.text_of` does."""
+    return to_json(dict.fromkeys(fields, 1)).decode() if fields else _NO_MARKS
+
+
+def was_ours(document: str, text_of: str) -> str:
+    """Give SQL for whether the field that `text_of` asks `document` for is none of its `marks`; NULL where there is no
+    document."""
+    return f"CASE WHEN {document} IS NULL THEN NULL ELSE ({text_of} IS NULL) END"

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from engage_sync.state import failures, instants, links, mirror, objects
 from engage_sync.state.bulk import Schema, literal
 from engage_sync.state.database import Database, Transaction
-from engage_sync.state.outcome import FAILED, GONE, REFUSED, WRITTEN, OutcomeRow, Values
+from engage_sync.state.outcome import FAILED, GONE, REFUSED, WRITTEN, OutcomeRow, Values, marks
 
 __all__ = ["JournalFilter", "OutcomeRow", "journal", "record_outcomes"]
 
@@ -60,8 +60,8 @@ def record_outcomes(
 def _journalize(transaction: Transaction, run: int, object_id: int, outcomes: Sequence[OutcomeRow]) -> None:
     transaction.many(
         "INSERT INTO engage_journal"
-        " (run, object_id, record, status, code, message, request, before, after, moved_to, at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " (run, object_id, record, status, code, message, request, before, after, moved_to, at, theirs)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 run,
@@ -75,6 +75,7 @@ def _journalize(transaction: Transaction, run: int, object_id: int, outcomes: Se
                 _document(after),
                 outcome.moved_to,
                 instants.to_text(outcome.at),
+                None if outcome.theirs is None else marks(outcome.theirs),
             )
             for outcome in outcomes
             for before, after in (_same_fields(outcome),)
@@ -179,17 +180,14 @@ def journal(database: Database, wanted: JournalFilter) -> pl.DataFrame:
     ]
     # An outcome gives at least one row, so as many outcomes as rows are wanted are enough.
     limit = "" if wanted.limit is None else f" LIMIT {wanted.limit}"
-    if database.backend.dialect == "sqlite":
-        each, before = "json_each(j.after)", "CAST(j.before ->> e.fullkey AS TEXT)"
-    else:
-        each, before = "LATERAL json_each_text(j.after::json)", "j.before::json ->> e.key"
+    each, before = database.backend.each("j.after"), database.backend.text_of("j.before")
     rest = ", ".join(f"j.{name}" for name in ("status", "code", "message", "request", "moved_to", "at"))
     with database.arrow() as arrow:
         frame = arrow.read(
             f"SELECT j.id, j.run, j.connector, j.object, j.record, e.key AS field, {before} AS before,"
             f" e.value AS after, {rest} FROM (SELECT j.*, o.connector, o.object FROM engage_journal j"
             f" JOIN engage_object o ON o.id = j.object_id {'WHERE ' * bool(conditions)}{' AND '.join(conditions)}"
-            f" ORDER BY j.id DESC{limit}) j LEFT JOIN {each} e ON TRUE",
+            f" ORDER BY j.id DESC{limit}) j LEFT JOIN {each} ON TRUE",
             _JOURNAL,
         )
     frame = frame.with_columns(instants.column_from_text("at")).sort("id", descending=True, maintain_order=True)

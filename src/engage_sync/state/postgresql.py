@@ -97,6 +97,18 @@ class PostgreSQL(Backend):
         """Read one member."""
         return f"{document} ->> '{name.replace(chr(39), chr(39) * 2)}'"
 
+    def each(self, document: str) -> str:
+        """Take a text or a document apart."""
+        return f"LATERAL json_each_text({document}::json) e"
+
+    def text_of(self, document: str) -> str:
+        """Read by the name."""
+        return f"{document}::json ->> e.key"
+
+    def each_record(self, parameter: str) -> str:
+        """Take a text apart."""
+        return f"jsonb_each(CAST({parameter} AS jsonb))"
+
     @contextmanager
     def lock(self, owner: str) -> Iterator[None]:
         """Hold the advisory lock on a connection whose name says who holds it."""

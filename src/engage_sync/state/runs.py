@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -13,7 +14,7 @@ from engage_sync.errors import Mistake
 from engage_sync.state import deliveries, instants
 from engage_sync.state.backend import Row
 from engage_sync.state.bulk import Schema
-from engage_sync.state.database import Database
+from engage_sync.state.database import Database, Transaction
 
 RUNNING = "running"
 _COUNTED: Schema = {"run": pl.Int64, "as_of": pl.String}
@@ -22,7 +23,8 @@ _COLUMNS = "id, command, as_of, started_at, finished_at, status, exit, summary, 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. `status` is `running` until it is finished, also when its process died; `summary` is JSON."""
+    """One run. `status` is `running` until it is finished, also when its process died; `summary` is what was kept with
+    it, JSON values by name."""
 
     id: int
     command: str
@@ -31,7 +33,7 @@ class Run:
     finished_at: datetime | None
     status: str
     exit: int | None
-    summary: str | None
+    summary: Mapping[str, Any]
     held: tuple[str, ...]
     recorded: bool
     replaced_by: int | None
@@ -56,35 +58,41 @@ def start_run(database: Database, command: str, as_of: datetime, started_at: dat
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended. `held` are the reasons of brakes."""
+    """How a run ended. `summary` is added to what was kept with it, `held` are the reasons of brakes."""
 
     status: str
     exit: int
     finished_at: datetime
-    summary: str
+    summary: Mapping[str, object]
     held: Sequence[str] = ()
 
 
 def finish_run(database: Database, run: int, ending: Ending) -> None:
     """Note how a run ended. Raises Mistake for an unknown run."""
     with database.writing() as transaction:
-        changed = transaction.run(
-            "UPDATE engage_run SET status = ?, exit = ?, finished_at = ?, summary = ?, held = ? WHERE id = ?",
+        _add(transaction, run, ending.summary)
+        transaction.run(
+            "UPDATE engage_run SET status = ?, exit = ?, finished_at = ?, held = ? WHERE id = ?",
             ending.status,
             ending.exit,
             instants.to_text(ending.finished_at),
-            ending.summary,
             json.dumps(list(ending.held), ensure_ascii=False),
             run,
         )
-        if not changed:
-            raise Mistake(f"there is no run {run}")
 
 
-def keep_summary(database: Database, run: int, summary: str) -> None:
-    """Keep the summary of a run that goes on."""
+def add_to_summary(database: Database, run: int, more: Mapping[str, object]) -> None:
+    """Keep some values with a run, over what was kept under the same names. Raises Mistake for an unknown run."""
     with database.writing() as transaction:
-        transaction.run("UPDATE engage_run SET summary = ? WHERE id = ?", summary, run)
+        _add(transaction, run, more)
+
+
+def _add(transaction: Transaction, run: int, more: Mapping[str, object]) -> None:
+    row = transaction.first("SELECT summary FROM engage_run WHERE id = ?", run)
+    if row is None:
+        raise Mistake(f"there is no run {run}")
+    known = json.loads(str(row[0] or "{}"))
+    transaction.run("UPDATE engage_run SET summary = ? WHERE id = ?", json.dumps({**known, **more}), run)
 
 
 def mark_recorded(database: Database, run: int) -> None:
@@ -165,7 +173,7 @@ def _run(row: Row) -> Run:
         finished_at=None if finished_at is None else instants.from_text(str(finished_at)),
         status=str(status),
         exit=None if code is None else int(code),
-        summary=None if summary is None else str(summary),
+        summary=json.loads(str(summary or "{}")),
         held=tuple(json.loads(str(held))),
         recorded=bool(recorded),
         replaced_by=None if replaced_by is None else int(replaced_by),

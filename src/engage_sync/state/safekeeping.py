@@ -5,7 +5,7 @@ links, and what is about to be written. The class `State` is built on it; nothin
 # ruff: noqa: A002 - `object` is the word of the contract
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import polars as pl
@@ -25,10 +25,11 @@ class Safekeeping:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def failures(self) -> pl.DataFrame:
-        """Give the records that are still refused or failing, the newest first: connector, object, record, external_id,
-        status, code, message, request, run, attempts, first_at, last_at, wanted (JSON), next_at."""
-        return failure_rows.failures(self._database)
+    def failures(self, connector: str | None = None, object: str | None = None) -> pl.DataFrame:
+        """Give the records that are still refused or failing, of one connector or all, of one object or all, the newest
+        first: connector, object, record, external_id, status, code, message, request, run, attempts, first_at, last_at,
+        wanted (JSON), next_at."""
+        return failure_rows.failures(self._database, connector, object)
 
     def settle(self, connector: str, object: str, records: Sequence[str]) -> None:
         """Drop the failures of records that need no change any more."""
@@ -77,21 +78,21 @@ class Safekeeping:
         run: int,
         *,
         before: Mapping[str, Mapping[str, str | None]],
+        theirs: Mapping[str, Collection[str]],
         at: datetime,
     ) -> None:
-        """Note values (record → field → text) before they are sent to the CRM, and what stands there; this outlives a
-        power cut."""
-        intent_rows.intend(self._database, connector, object, values, run, before=before, at=at)
+        """Note values (record → field → text) before they are sent to the CRM, what stands there, and in which fields
+        that is somebody else's; this outlives a power cut. By `at` nothing of it is on its way any more."""
+        intent_rows.intend(self._database, connector, object, values, run, before=before, theirs=theirs, at=at)
 
-    def settle_intents(
-        self, connector: str, object: str, run: int, *, unanswered: Sequence[str], before: datetime
-    ) -> None:
-        """Drop what a run meant to write, except where no answer came, and all intents of runs older than `before`."""
-        intent_rows.settle_intents(self._database, connector, object, run, unanswered=unanswered, before=before)
+    def settle_intents(self, connector: str, object: str, *, answered: Iterable[str], before: datetime) -> None:
+        """Drop what runs meant to write to the records that were answered for, and all intents of runs older than
+        `before`."""
+        intent_rows.settle_intents(self._database, connector, object, answered=answered, before=before)
 
     def intents(self, connector: str, object: str) -> pl.DataFrame:
         """Give what runs meant to write and had no answer for, the newest first: record, field, value, before, run,
-        until (when that run was over)."""
+        until (when that run was over), was_ours."""
         return intent_rows.intents(self._database, connector, object)
 
     def drop_intents(self, connector: str, object: str, rows: pl.DataFrame) -> None:
@@ -115,6 +116,10 @@ class Safekeeping:
         """Give the values that were taken back: record, field, value, restored, ours, undone, run."""
         return undone_rows.undone(self._database, connector, object)
 
+    def undone_runs(self) -> list[tuple[str, int, int]]:
+        """Give of which runs values are kept back, as `undone.undone_runs` says."""
+        return undone_rows.undone_runs(self._database)
+
     def follow_undone(self, connector: str, object: str, moves: pl.DataFrame) -> None:
         """Let what was taken back on merged records (record, moved_to) count for the survivors."""
         undone_rows.follow_undone(self._database, connector, object, moves)
@@ -122,7 +127,3 @@ class Safekeeping:
     def drop_undone(self, connector: str, object: str, rows: pl.DataFrame) -> None:
         """Forget that values (record, field) were taken back."""
         undone_rows.drop_undone(self._database, connector, object, rows)
-
-    def release_undone(self, run: int) -> int:
-        """Let what a rollback of a run took back be written again; give the number of values."""
-        return undone_rows.release_undone(self._database, run)

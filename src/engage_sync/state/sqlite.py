@@ -124,6 +124,18 @@ class SQLite(Backend):
         path = '$."' + json.dumps(name, ensure_ascii=False)[1:-1].replace("'", "''") + '"'
         return f"CAST({document} ->> '{path}' AS TEXT)"
 
+    def each(self, document: str) -> str:
+        """Take a text apart."""
+        return f"json_each({document}) e"
+
+    def text_of(self, document: str) -> str:
+        """Read by the path that `json_each` gives; the cast as in `field`."""
+        return f"CAST({document} ->> e.fullkey AS TEXT)"
+
+    def each_record(self, parameter: str) -> str:
+        """Take a text apart."""
+        return f"json_each({parameter})"
+
     @contextmanager
     def lock(self, owner: str) -> Iterator[None]:
         """Hold `<file>.lock`; its text says who holds it."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import polars as pl
 
@@ -86,15 +86,15 @@ class State(Safekeeping):
         status: str,
         exit: int,
         finished_at: datetime,
-        summary: str,
+        summary: Mapping[str, object],
         held: Sequence[str] = (),
     ) -> None:
-        """Note how a run ended; `summary` is JSON, `held` the reasons of brakes."""
+        """Note how a run ended; `summary` is added to what was kept with it, `held` are the reasons of brakes."""
         runs.finish_run(self._database, run, runs.Ending(status, exit, finished_at, summary, held))
 
-    def keep_summary(self, run: int, summary: str) -> None:
-        """Keep the summary (JSON) of a run that goes on; finishing it replaces that."""
-        runs.keep_summary(self._database, run, summary)
+    def add_to_summary(self, run: int, more: Mapping[str, object]) -> None:
+        """Keep some JSON values with a run, over what was kept under the same names."""
+        runs.add_to_summary(self._database, run, more)
 
     def mark_recorded(self, run: int) -> None:
         """Make the verdicts of a run count. Raises Mistake when its `as_of` is before the newest recorded one."""
@@ -150,9 +150,19 @@ class State(Safekeeping):
         page = mirror.MirrorPage(records, vanished, merged, cursor, fields, done)
         mirror.save_page(self._database, connector, object, page, run)
 
-    def mend(self, connector: str, object: str, found: mirror.MirrorPage, run: int) -> None:
-        """Put right what a reconciliation found in one transaction, without moving the cursor."""
-        mirror.mend(self._database, connector, object, found, run)
+    def mend(
+        self,
+        connector: str,
+        object: str,
+        *,
+        records: pl.DataFrame,
+        run: int,
+        vanished: Sequence[str] = (),
+        merged: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Put right what the mirror holds of some records (as `save_page` takes them), whatever their stamps, in one
+        transaction, without moving the cursor."""
+        mirror.mend(self._database, connector, object, mirror.Found(records, vanished, merged), run)
 
     def drop_cursor(self, connector: str, object: str) -> None:
         """Make the next pull a load from the beginning."""

@@ -211,7 +211,8 @@ class DeliveryRow(SQLModel, table=True):
 
 
 class JournalRow(SQLModel, table=True):
-    """One outcome of one record; `before` and `after` are JSON objects with the same fields, written or meant to be."""
+    """One outcome of one record; `before` and `after` are JSON objects with the same fields, written or meant to be.
+    `theirs` is one with the fields whose `before` was somebody else's, as the plan knew; null where none told."""
 
     __tablename__: ClassVar[str] = "engage_journal"
     __table_args__ = (
@@ -230,6 +231,7 @@ class JournalRow(SQLModel, table=True):
     after: str = Field(sa_type=Text)
     moved_to: str | None
     at: str
+    theirs: str | None = Field(sa_type=Text)
 
 
 class FailureRow(SQLModel, table=True):
@@ -307,7 +309,8 @@ class PastLinkRow(SQLModel, table=True):
 
 
 class IntentRow(SQLModel, table=True):
-    """What a run is about to write to a record, and what stands there, kept before it is sent."""
+    """What a run is about to write to a record, and what stands there, kept before it is sent. `theirs` as in the
+    journal."""
 
     __tablename__: ClassVar[str] = "engage_intent"
     __table_args__ = (KEYED,)
@@ -317,6 +320,7 @@ class IntentRow(SQLModel, table=True):
     properties: str = Field(sa_type=Document)
     before: str = Field(sa_type=Document)
     at: str
+    theirs: str = Field(sa_type=Document)
 
 
 class DeferredRow(SQLModel, table=True):

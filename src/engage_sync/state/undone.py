@@ -11,7 +11,8 @@ import polars as pl
 
 from engage_sync.state import objects
 from engage_sync.state.bulk import Schema, literal
-from engage_sync.state.database import Database, Transaction
+from engage_sync.state.database import Database
+from engage_sync.state.outcome import was_ours
 
 ROLLBACK = "rollback"
 """The command of a run that rolls another one back."""
@@ -27,6 +28,7 @@ AROUND: Schema = {
     "field": pl.String,
     "before": pl.String,
     "after": pl.String,
+    "was_ours": pl.Boolean,
 }
 _UNDONE: Schema = {
     "record": pl.String,
@@ -43,19 +45,19 @@ _KEY = ("object_id", "record", "field")
 def journal_around(database: Database, run: int) -> pl.DataFrame:
     """Give what was ever written, by any run, to the records that one run wrote to: a row per run and field, the last
     of that run, as AROUND. `record` is the record that the change really reached, `written_as` the id it was sent to.
-    What did not take effect, as reading it back showed, is left out."""
-    if database.backend.dialect == "sqlite":
-        each, before = "json_each(j.after)", "CAST(j.before ->> e.fullkey AS TEXT)"
-    else:
-        each, before = "LATERAL json_each_text(j.after::json)", "j.before::json ->> e.key"
+    `was_ours` says whether `before` was ours when the run wrote, null where that was not noted. What did not take
+    effect, as reading it back showed, is left out."""
+    each, before = database.backend.each("j.after"), database.backend.text_of("j.before")
+    ours = was_ours("j.theirs", database.backend.text_of("j.theirs"))
     mine = f"FROM engage_journal WHERE run = {int(run)} AND status = 'written'"
     with database.arrow() as arrow:
         rows = arrow.read(
             "SELECT j.id, j.run, o.connector, o.object, coalesce(j.moved_to, j.record) AS record,"
-            f" j.record AS written_as, e.key AS field, {before} AS before, e.value AS after, j.status"
+            f" j.record AS written_as, e.key AS field, {before} AS before, e.value AS after, {ours} AS was_ours,"
+            " j.status"
             f" FROM (SELECT object_id AS its, record AS one {mine} UNION SELECT object_id, moved_to {mine}"
             " AND moved_to IS NOT NULL) m JOIN engage_journal j ON j.object_id = m.its AND j.record = m.one"
-            f" JOIN engage_object o ON o.id = j.object_id JOIN {each} e ON TRUE"
+            f" JOIN engage_object o ON o.id = j.object_id JOIN {each} ON TRUE"
             f" WHERE j.status = 'written' OR j.code = {literal(NOT_HELD)}",
             {**AROUND, "status": pl.String},
         )
@@ -102,6 +104,17 @@ def undone(database: Database, connector: str, object_name: str) -> pl.DataFrame
         return arrow.read(f"SELECT {', '.join(_UNDONE)} FROM engage_undone WHERE object_id = {object_id}", _UNDONE)
 
 
+def undone_runs(database: Database) -> list[tuple[str, int, int]]:
+    """Give of which runs values are kept back, by connector: connector, the undone run, the first of the runs that took
+    them back."""
+    with database.reading() as transaction:
+        rows = transaction.all(
+            "SELECT o.connector, u.undone, min(u.run) FROM engage_undone u JOIN engage_object o ON o.id = u.object_id"
+            " GROUP BY o.connector, u.undone"
+        )
+    return [(str(connector), int(undone or 0), int(run or 0)) for connector, undone, run in rows]
+
+
 def follow_undone(database: Database, connector: str, object_name: str, moves: pl.DataFrame) -> None:
     """Let what was taken back on merged records (record, moved_to) count for the survivors, where nothing was there."""
     if moves.is_empty():
@@ -121,39 +134,21 @@ def follow_undone(database: Database, connector: str, object_name: str, moves: p
 
 
 def drop_undone(database: Database, connector: str, object_name: str, rows: pl.DataFrame) -> None:
-    """Forget that some values (record, field) were taken back."""
+    """Forget that some values (record, field) were taken back. A value that we never had written counts as a person's
+    from now on: that it was we who put it back is forgotten, or it would be taken away as ours."""
     if rows.is_empty():
         return
     with database.writing() as transaction:
         object_id = objects.standing(transaction, connector, object_name).id
         places = [(object_id, record, field) for record, field in rows.select("record", "field").iter_rows()]
-        _drop(database, transaction, places)
-
-
-def release_undone(database: Database, run: int) -> int:
-    """Forget what was taken back of a run, so that it is written again where it is wanted; give how many values."""
-    with database.writing() as transaction:
-        rows = transaction.all("SELECT object_id, record, field FROM engage_undone WHERE undone = ?", run)
-        _drop(database, transaction, [(int(number or 0), str(record), str(field)) for number, record, field in rows])
-    return len(rows)
-
-
-def _drop(database: Database, transaction: Transaction, places: list[tuple[int, str, str]]) -> None:
-    """Drop rows. A value that we never had written counts as a person's from now on: that it was we who put it back is
-    forgotten, or it would be taken away as ours."""
-    theirs = {
-        (int(number or 0), str(record), str(field))
-        for number, record, field in transaction.all(
-            "SELECT object_id, record, field FROM engage_undone WHERE NOT ours AND restored IS NOT NULL"
-        )
-    }
-    merged = database.backend.merged("properties", f"?{database.backend.as_document}")
-    transaction.many(
-        f"UPDATE engage_written SET properties = {merged} WHERE object_id = ? AND record = ?",
-        [
-            (json.dumps({field: None}), number, record)
-            for number, record, field in places
-            if (number, record, field) in theirs
-        ],
-    )
-    transaction.many("DELETE FROM engage_undone WHERE object_id = ? AND record = ? AND field = ?", places)
+        theirs = {
+            (str(record), str(field))
+            for record, field in transaction.all(
+                "SELECT record, field FROM engage_undone WHERE object_id = ? AND NOT ours AND restored IS NOT NULL",
+                object_id,
+            )
+        }
+        emptied = [(json.dumps({place[2]: None}), *place[:2]) for place in places if place[1:] in theirs]
+        merged = database.backend.merged("properties", f"?{database.backend.as_document}")
+        transaction.many(f"UPDATE engage_written SET properties = {merged} WHERE object_id = ? AND record = ?", emptied)
+        transaction.many("DELETE FROM engage_undone WHERE object_id = ? AND record = ? AND field = ?", places)

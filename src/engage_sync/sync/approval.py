@@ -4,7 +4,6 @@ rollback of it took back. Decides what a person has approved so far. Draws nothi
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,11 +16,11 @@ from engage_sync.errors import Mistake
 from engage_sync.state.runs import Run
 from engage_sync.sync.cycle import Way, go
 from engage_sync.sync.documents import read_fields
-from engage_sync.sync.holding import IDLE
+from engage_sync.sync.holding import IDLE, kept_inactive
 from engage_sync.sync.planning import Portion, Scope
 from engage_sync.sync.progress import SILENT, Progress
-from engage_sync.sync.reports import Clock, Report
-from engage_sync.sync.waiting_runs import holds_of, planned, scope_of, summary_of, why_not
+from engage_sync.sync.reports import Clock, Report, known_run
+from engage_sync.sync.waiting_runs import holds_of, planned, scope_of, why_not
 from engage_sync.sync.wiring import Workspace
 
 COMMAND = "approve"
@@ -48,19 +47,9 @@ def approve(workspace: Workspace, run_id: int, *, clock: Clock, progress: Progre
     return go(workspace, undone, _at(workspace, clock()), way, clock=clock, progress=progress)
 
 
-def known_run(workspace: Workspace, run_id: int) -> Run:
-    """Give a run. An unknown id is a Mistake."""
-    run = workspace.state.run(run_id)
-    if run is None:
-        newest = workspace.state.runs(1)
-        known = f"the newest is run {newest[0].id}" if newest else "there are no runs yet"
-        raise Mistake(f"there is no run {run_id}; {known}")
-    return run
-
-
 def _on(workspace: Workspace, run: Run) -> Way:
     """Give the way on for a held run: what it was about, and no more."""
-    scope, releases = scope_of(run), summary_of(run).get("releases")
+    scope, releases = scope_of(run), run.summary.get("releases")
     return Way(
         COMMAND,
         pulling=True,
@@ -80,9 +69,8 @@ def _approvals(workspace: Workspace, run: Run) -> tuple[Hold, ...]:
             key = (hold.kind, hold.connector, hold.object)
             if key not in found:
                 found[key] = _with_all(workspace, one, hold)
-        summary = summary_of(one)
-        before = summary.get("approved")
-        if before is None or (scope_of(one) is Scope.RELEASED and before == summary.get("releases")):
+        before = one.summary.get("approved")
+        if before is None or (scope_of(one) is Scope.RELEASED and before == one.summary.get("releases")):
             break  # a release approves no holds
         one = workspace.state.run(before)
     return tuple(found.values())
@@ -99,6 +87,9 @@ def _with_all(workspace: Workspace, run: Run, hold: Hold) -> Hold:
         gone = state.gone(hold.connector or "", hold.object or "")
         ids = gone.filter(pl.col("since_run") <= run.id)["record"]
     elif hold.kind is HoldKind.INACTIVE_SHARE:
+        planned_with = kept_inactive(workspace, hold.connector, run.id)
+        if planned_with is not None:
+            return replace(hold, records=tuple(planned_with))
         users = read_fields(state.verdicts(Entity.USER.value, run=run.id), {"primary_user_type": pl.String()})
         ids = users.filter(pl.col("primary_user_type").is_in(IDLE))["external_id"]
     else:
@@ -135,5 +126,4 @@ def _at(workspace: Workspace, at: datetime) -> datetime:
 
 def _note_approval(workspace: Workspace, run_id: int, by: int) -> None:
     """Note with a held run which run went on with it."""
-    summary = {**summary_of(known_run(workspace, run_id)), "approved_by": by}
-    workspace.state.keep_summary(run_id, json.dumps(summary))
+    workspace.state.add_to_summary(run_id, {"approved_by": by})

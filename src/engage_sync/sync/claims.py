@@ -6,15 +6,15 @@ be ours is recorded under the run that meant it, so that a rollback of it finds 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
 from engage_sync.connectors.base import Status
-from engage_sync.core.definitions import ManagedField, OnDrift
+from engage_sync.core.definitions import ManagedField, ObjectMap, OnDrift
 from engage_sync.core.values import canonical
-from engage_sync.state.outcomes import OutcomeRow
-from engage_sync.sync.push import UNCLAIMED, Target
+from engage_sync.events.message import read_instant
+from engage_sync.sync.push import UNCLAIMED, Target, ended
 
 MARGIN = timedelta(minutes=10)
 """A CRM's search shows a change up to so much later, and its clock and ours may differ (crm-apis §B5)."""
@@ -22,7 +22,8 @@ LIKELY = (OnDrift.OVERWRITE, OnDrift.FILL_BLANK)
 """The policies under which a value that is most likely ours counts as ours for a while. Under the others it must be
 certain: else a person's value would be lost."""
 _INSTANT = pl.Datetime("us", "UTC")
-_FOUND = {"record": pl.String(), "field": pl.String(), "value": pl.String(), "before": pl.String(), "run": pl.Int64()}
+_TEXTS = ("record", "field", "value", "before")
+_FOUND = {**dict.fromkeys(_TEXTS, pl.String()), "run": pl.Int64(), "was_ours": pl.Boolean()}
 
 
 def recognised(
@@ -34,8 +35,8 @@ def recognised(
     now: datetime,
     datetime_digits: int,
 ) -> pl.DataFrame:
-    """Give record, field, value, before, run of what live records hold and a run meant to write, where we do not know
-    yet that it did. `intents`, `written` and `records` are as the state gives them.
+    """Give record, field, value, before, run, was_ours of what live records hold and a run meant to write, where we do
+    not know yet that it did. `intents`, `written` and `records` are as the state gives them.
 
     It is certain where nobody changed the record after that run was over: no later stamp, however long ago that is.
     """
@@ -43,7 +44,7 @@ def recognised(
     if intents.is_empty():
         return found[0]
     live = records.join(intents.select("record").unique(), on="record", how="semi")
-    live = live.with_columns(stamp=pl.Series([_instant(text) for text in live["updated_at"]], dtype=_INSTANT))
+    live = live.with_columns(stamp=pl.Series([read_instant(text or "") for text in live["updated_at"]], dtype=_INSTANT))
     certain = (pl.col("stamp") <= pl.col("until") + MARGIN).fill_null(value=False)
     fresh = pl.col("until") >= pl.lit(now - UNCLAIMED, _INSTANT)
     for managed in fields:
@@ -62,15 +63,6 @@ def recognised(
         holds = seen.eq_missing(meant) & seen.ne_missing(last) & meant.ne_missing(stood)
         found.append(sides.filter(holds & ours).unique("record", keep="first", maintain_order=True).select(*_FOUND))
     return pl.concat(found)
-
-
-def _instant(text: str | None) -> datetime | None:
-    """Read a CRM's stamp; None for one that is none."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def claimed(found: pl.DataFrame, fields: Sequence[ManagedField]) -> pl.DataFrame:
@@ -95,32 +87,34 @@ def laid_over(written: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([rest, both.with_columns(ever=pl.lit(value=True)).select(rest.columns)])
 
 
-def settle_claims(target: Target, found: pl.DataFrame, *, pulled_since: datetime | None) -> None:
-    """Record what was recognised as written by the run that meant it, and drop every intent whose matter is known: it
-    took effect, a pull begun at `pulled_since` shows that it did not, or it is too old to be told from other values."""
+def settle_claims(target: Target, found: pl.DataFrame, intents: pl.DataFrame, *, pulled_since: datetime | None) -> None:
+    """Record what was recognised as written by the run that meant it, and drop every one of `intents` whose matter is
+    known: it took effect, a pull begun at `pulled_since` shows that it did not, or it is too old to be told from other
+    values."""
     state, object_ = target.workspace.state, target.kind.object
-    intents = state.intents(target.name, object_)
     if intents.is_empty():
         return
     at = target.clock()
     for (run,), rows in found.group_by("run", maintain_order=True):
-        lines = rows.group_by("record", maintain_order=True).agg("field", "before", "value")
-        outcomes = [
-            OutcomeRow(
-                record=record,
-                status=Status.WRITTEN.value,
-                code=None,
-                message=f"no answer came; run {target.run} found that it took effect",
-                request=None,
-                before=dict(zip(names, before, strict=True)),
-                after=dict(zip(names, values, strict=True)),
-                at=at,
-            )
-            for record, names, before, values in lines.iter_rows()
-        ]
-        state.record_outcomes(int(str(run)), target.name, object_, outcomes)
+        theirs = pl.col("field").filter(~pl.col("was_ours"))
+        lines = rows.group_by("record", maintain_order=True).agg("field", "before", after="value", theirs=theirs)
+        told = lines.with_columns(message=pl.lit(f"no answer came; run {target.run} found that it took effect"))
+        state.record_outcomes(int(str(run)), target.name, object_, ended(told, Status.WRITTEN, at))
     over = pl.col("until") < pl.lit(at - UNCLAIMED, _INSTANT)
     if pulled_since is not None:
         over = over | (pl.col("until") + MARGIN < pl.lit(pulled_since, _INSTANT))
     took_effect = intents.join(found.select("record", "run"), on=["record", "run"], how="semi")
     state.drop_intents(target.name, object_, pl.concat([took_effect, intents.filter(over)]).select("record", "run"))
+
+
+def catch_up(target: Target, object_map: ObjectMap, *, pulled_since: datetime) -> None:
+    """Find, right after a pull, what runs without an answer wrote to one object, and record it."""
+    state, key = target.workspace.state, (target.name, target.kind.object)
+    intents, fields = state.intents(*key), object_map.write
+    if intents.is_empty():
+        return
+    names = [managed.field for managed in fields]
+    written, records = state.written(*key, names), state.records(*key, names)
+    digits = target.connector.limits.datetime_digits
+    found = recognised(intents, written, records, fields, now=target.clock(), datetime_digits=digits)
+    settle_claims(target, found, intents, pulled_since=pulled_since)

@@ -4,8 +4,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 import polars as pl
@@ -16,15 +16,12 @@ from engage_sync.core.definitions import Entity, ObjectMap
 from engage_sync.core.matching import Matches, match
 from engage_sync.core.population import CrmValues, Population, with_crm_properties
 from engage_sync.core.scores import benchmark_numbers
-from engage_sync.state import links
+from engage_sync.state.links import CONTESTED
 from engage_sync.sync import history
 from engage_sync.sync.computed import Computed, ObjectKey
 from engage_sync.sync.documents import encode, frame_of, read_fields
 from engage_sync.sync.measuring import measured
 from engage_sync.sync.wiring import Workspace, connector_classes, kind_of
-
-CONTESTED = links.CONTESTED
-"""The level of a stored link that ended ambiguous: kept, so that the next run finds the same, and linking nobody."""
 
 
 def compute(workspace: Workspace, as_of: datetime) -> Computed:
@@ -39,14 +36,13 @@ def compute(workspace: Workspace, as_of: datetime) -> Computed:
         engine=project.engine_name,
         options=project.engine_options,
     )
-    records: dict[ObjectKey, pl.DataFrame] = {}
-    matches: dict[ObjectKey, Matches] = {}
-    for file in project.connectors:
-        for object_map in file.objects:
-            key = (file.name, object_map.object)
-            fields = kind_of(object_map, connector_classes()[file.connector].limits).fields
-            records[key] = workspace.state.records(file.name, object_map.object, fields)
-            matches[key] = _match(workspace, file, object_map, population, records[key])
+    mirrored = _mirrored(workspace)
+    records = mirrored.records
+    matches = {
+        (file.name, one.object): _match(workspace, file, one, population, mirrored)
+        for file in project.connectors
+        for one in file.objects
+    }
     population = with_crm_properties(
         population, model, _crm_values(project.connectors, records, matches), timezone=zone
     )
@@ -61,7 +57,43 @@ def compute(workspace: Workspace, as_of: datetime) -> Computed:
     )
     counts = {**facts.counts, **verdicts.counts, "power_limit": _first(verdicts.users, "power_limit")}
     entities = {(file.name, one.object): one.entity for file in project.connectors for one in file.objects}
-    return Computed(as_of, population, verdicts, records, matches, entities, counts, facts.newest_message_at)
+    return Computed(
+        as_of,
+        population,
+        verdicts,
+        records=records,
+        gone=mirrored.gone,
+        whole=mirrored.whole,
+        matches=matches,
+        entities=entities,
+        counts=counts,
+        newest_message_at=facts.newest_message_at,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Mirrored:
+    """What the state knows of every declared object of every connector, read once, the frames in one go."""
+
+    whole: frozenset[ObjectKey]
+    records: Mapping[ObjectKey, pl.DataFrame]
+    gone: Mapping[ObjectKey, pl.DataFrame]
+    links: Mapping[ObjectKey, pl.DataFrame]
+
+
+def _mirrored(workspace: Workspace) -> _Mirrored:
+    state = workspace.state
+    fields = {
+        (file.name, one.object): kind_of(one, connector_classes()[file.connector].limits).fields
+        for file in workspace.project.connectors
+        for one in file.objects
+    }
+    return _Mirrored(
+        whole=frozenset(key for key in fields if state.loaded(*key)),
+        records={key: state.records(*key, names) for key, names in fields.items()},
+        gone={key: state.gone(*key) for key in fields},
+        links={key: state.links(*key).select("record", "external_id") for key in fields},
+    )
 
 
 def _first(frame: pl.DataFrame, column: str) -> int:
@@ -96,22 +128,24 @@ def _renamed(before: pl.DataFrame, aliases: pl.DataFrame) -> pl.DataFrame:
 
 
 def _stored_links(
-    workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, records: pl.DataFrame
+    workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, mirrored: _Mirrored
 ) -> pl.DataFrame:
     """Give the links known from before: `record`, `external_id`. A record that another object's record has become, as a
     lead becomes a contact, has that one's link, where neither side has one of its own."""
-    state = workspace.state
-    stored = state.links(file.name, object_map.object).select("record", "external_id")
-    merged = state.merges(file.name, object_map.object).select(became="record", onward="moved_to")
+    key = (file.name, object_map.object)
+    stored = mirrored.links[key]
     for other in file.objects:
         if other.object == object_map.object or other.entity is not object_map.entity:
             continue
-        became = state.gone(file.name, other.object).select("record", became="moved_to").drop_nulls()
-        moved = state.links(file.name, other.object).select("record", "external_id").join(became, on="record")
+        became = mirrored.gone[file.name, other.object].select("record", became="moved_to").drop_nulls()
+        moved = mirrored.links[file.name, other.object].join(became, on="record")
+        if moved.is_empty():
+            continue
+        merged = workspace.state.merges(*key).select(became="record", onward="moved_to")
         moved = moved.join(merged, on="became", how="left")
         heirs = (
             moved.select(pl.coalesce("onward", "became").alias("record"), "external_id")
-            .join(records, on="record", how="semi")
+            .join(mirrored.records[key], on="record", how="semi")
             .join(stored, on="record", how="anti")
             .join(stored, on="external_id", how="anti")
             .sort("record", "external_id")
@@ -122,26 +156,26 @@ def _stored_links(
 
 
 def _match(
-    workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, population: Population, records: pl.DataFrame
+    workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, population: Population, mirrored: _Mirrored
 ) -> Matches:
     """Match one object. While its mirror is only partly loaded what was linked stays linked and nothing new is: a match
     that looks unique in half of the records may not be."""
-    users = object_map.entity is Entity.USER
+    users, place = object_map.entity is Entity.USER, (file.name, object_map.object)
     key_field = object_map.match_email if users else object_map.match_domain
     further = connector_classes()[file.connector].limits.further_emails.get(object_map.object)
 
     def column(name: str | None) -> pl.Expr:
         return pl.lit(None, pl.String) if name is None else pl.col(f"crm.{name}")
 
-    candidates = records.select(
+    candidates = mirrored.records[place].select(
         "record",
         column(object_map.match_external_id).alias("external_id"),
         column(key_field).alias("key"),
         column(further).str.split(";").fill_null([]).alias("further"),
     )
     entities = population.users if users else population.accounts
-    stored = _stored_links(workspace, file, object_map, records)
-    if not workspace.state.loaded(file.name, object_map.object):
+    stored = _stored_links(workspace, file, object_map, mirrored)
+    if place not in mirrored.whole:
         candidates = candidates.join(stored, on="record", how="semi")
     return match(
         entities.select(
@@ -151,7 +185,7 @@ def _match(
         ),
         candidates,
         stored,
-        workspace.state.gone(file.name, object_map.object),
+        mirrored.gone[place],
         population.aliases if users else population.aliases.clear(),
         key="email" if users else "domain",
         free_mail=workspace.project.model.free_mail,
@@ -208,9 +242,7 @@ def record(workspace: Workspace, run: int, computed: Computed) -> None:
             run, entity, encode(documents(workspace, computed, entity), workspace.project.model, entity)
         )
     history.keep(workspace, run, computed)
-    begun = state.run(run)
-    known = json.loads(begun.summary or "{}") if begun is not None else {}
-    state.keep_summary(run, json.dumps({**known, **summary_of(workspace, computed)}))
+    state.add_to_summary(run, summary_of(workspace, computed))
     state.mark_recorded(run)
 
 
@@ -226,11 +258,13 @@ def summary_of(workspace: Workspace, computed: Computed) -> dict[str, object]:
 def _waiting_links(workspace: Workspace, connector: str, object_: str, computed: Computed) -> pl.DataFrame:
     """Give the stored links of records that have become one which no pull has brought yet: a lead's contact. Dropped
     now, nothing would be left to inherit when it comes."""
-    state = workspace.state
-    gone = {name: state.gone(connector, name) for owner, name in computed.records if owner == connector}
-    kept = state.links(connector, object_).join(gone[object_].select("record", "moved_to").drop_nulls(), on="record")
-    known = [frame["record"] for (owner, _), frame in computed.records.items() if owner == connector]
-    known += [frame["record"] for frame in gone.values()]
+    moved = computed.gone[connector, object_].select("record", "moved_to").drop_nulls()
+    kept = pl.DataFrame(schema={"record": pl.String, "external_id": pl.String, "level": pl.String})
+    if moved.is_empty():
+        return kept
+    kept = workspace.state.links(connector, object_).join(moved, on="record")
+    both = (*computed.records.items(), *computed.gone.items())
+    known = [frame["record"] for (owner, _), frame in both if owner == connector]
     away = kept.filter(~pl.col("moved_to").is_in(pl.concat(known).implode()))
     return away.select("record", "external_id", "level")
 

@@ -21,14 +21,17 @@ ObjectKey = tuple[str, str]
 class Computed:
     """Everything one `as_of` says, before any plan: what push, show and explain read.
 
-    `records` are the live mirrored records of each object (`record`, `updated_at`, `crm.FIELD`…), `matches` who is who,
-    `entities` which entity each object shows.
+    `records` are the live mirrored records of each object (`record`, `updated_at`, `crm.FIELD`…), `gone` those that
+    vanished or were merged away (as `State.gone` gives them), `whole` the objects whose mirror is whole, `matches` who
+    is who, `entities` which entity each object shows.
     """
 
     as_of: datetime
     population: Population
     verdicts: Verdicts
     records: Mapping[ObjectKey, pl.DataFrame]
+    gone: Mapping[ObjectKey, pl.DataFrame]
+    whole: frozenset[ObjectKey]
     matches: Mapping[ObjectKey, Matches]
     entities: Mapping[ObjectKey, Entity]
     counts: Mapping[str, int]

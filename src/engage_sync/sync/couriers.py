@@ -20,7 +20,7 @@ from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Change, Connector, Kind, Outcome, Role, Status
 from engage_sync.core.definitions import Entity
 from engage_sync.errors import EngageError
-from engage_sync.sync.compute import CONTESTED
+from engage_sync.state.links import CONTESTED
 from engage_sync.sync.standing import Place
 from engage_sync.sync.wiring import Workspace
 

@@ -4,7 +4,6 @@ module beside this one. `plan` is the cycle stopped before the push. One `as_of`
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -13,7 +12,6 @@ import polars as pl
 
 from engage_sync.core.brakes import looks_back
 from engage_sync.core.holds import Hold
-from engage_sync.core.plan import Bucket
 from engage_sync.errors import Mistake
 from engage_sync.sync.claims import settle_claims
 from engage_sync.sync.compute import compute, record
@@ -21,17 +19,19 @@ from engage_sync.sync.computed import Computed
 from engage_sync.sync.deliver import deliver
 from engage_sync.sync.doctor import remember_account
 from engage_sync.sync.drift import Onlooker
-from engage_sync.sync.holding import Terms, Watch, keep_baseline, keep_silences, watch
+from engage_sync.sync.field_limits import keep_limits
+from engage_sync.sync.holding import Terms, Watch, keep_baseline, keep_inactive, keep_silences, watch
 from engage_sync.sync.moves import moved, switching
 from engage_sync.sync.planning import EVERYTHING, FAILED, Portion, Scope, prepare
 from engage_sync.sync.progress import SILENT, Progress
 from engage_sync.sync.pull import pull as pull_connector
-from engage_sync.sync.push import Pushed, Target, count_buckets, push
+from engage_sync.sync.push import Target, count_buckets, note_deferred
 from engage_sync.sync.quota import price, ration
-from engage_sync.sync.readback import Fields, look_after, read_back
+from engage_sync.sync.readback import Fields
 from engage_sync.sync.reconcile import reconcile
 from engage_sync.sync.reports import Clock, Report, Running, running
 from engage_sync.sync.rollback import forget_undone, release_undone
+from engage_sync.sync.sending import leave, send
 from engage_sync.sync.sessions import Session
 from engage_sync.sync.wiring import Only, Workspace, kind_of
 
@@ -93,9 +93,11 @@ def plan(
         current.holds = _clock_behind(workspace, as_of) if clocked else ()
         _plan(workspace, sessions, computed, current, Way(clocked=clocked))
         _keep_held(workspace, sessions, current)
-        current.price = {session.file.name: price(session) for session in sessions}
+        current.price = {session.file.name: price(workspace, session) for session in sessions}
         current.planned_writes = sum(one.write_calls or 0 for one in current.price.values())
-        return current.finish(computed)
+        report = current.finish(computed)
+        keep_inactive(workspace, report.run, report.holds)
+        return report
 
 
 def sync(
@@ -145,8 +147,8 @@ def go(
         running(workspace, way.command, as_of, clock) as current,
         current.opened(only) as sessions,
     ):
-        current.approved, current.holds, current.course = way.approved, behind, way.course()
-        workspace.state.keep_summary(current.id, json.dumps(current.course))  # an approval that dies can be repeated
+        current.approved, current.holds = way.approved, behind
+        workspace.state.add_to_summary(current.id, way.course())  # an approval that dies can be repeated
         if behind:
             return current.finish(None)
         if way.pulling:
@@ -160,8 +162,8 @@ def go(
         _keep_held(workspace, sessions, current)
         for session in sessions:
             ration(workspace, session, computed, retrying=not way.portion.whole)
-            _push(workspace, session, current, way, progress)
-            if way.portion.whole and session.free():
+            _push(workspace, session, computed, current, way, progress)
+            if way.portion.whole and session.free() is not None and session.schema is not None:
                 keep_baseline(looking, session.file, session.schema, session.planned())
         if way.portion.whole:
             _deliver(workspace, sessions, current, progress)
@@ -212,6 +214,7 @@ def _plan(workspace: Workspace, sessions: list[Session], computed: Computed, cur
         with session.guarded():
             session.schema = session.connector.check()
             remember_account(workspace, session.file, session.schema)
+            keep_limits(workspace, session.file, session.schema)
             owning = partial(current.drift.owned, session.connector, computed.as_of)
             session.prepared = prepare(
                 workspace,
@@ -239,44 +242,43 @@ def _keep_held(workspace: Workspace, sessions: list[Session], current: Running) 
         workspace.state.save_plan(current.id, pl.concat(held))
 
 
-def _push(workspace: Workspace, session: Session, current: Running, way: Way, progress: Progress) -> None:
-    if session.error is not None or session.prepared is None or session.prepared.held:
+def _push(
+    workspace: Workspace, session: Session, computed: Computed, current: Running, way: Way, progress: Progress
+) -> None:
+    prepared = session.free()
+    if prepared is None:
         return
     for object_map in session.file.objects:
-        found = session.prepared.plans[object_map.object]
-        pushed = Pushed()
-        if session.error is None:
-            kind = kind_of(object_map, session.connector.limits)
-            unique = object_map.match_external_id
-            told = session.prepared.described.get(object_map.object)
-            target = Target(
-                *(workspace, session.connector, session.file.name, kind, current.id, current.clock, unique, told),
-                whole=way.portion.scope is not Scope.RELEASED,
-                ranked=session.ranked,
-            )
-            if way.portion.releases is not None:
-                release_undone(target, way.portion.releases)
-            settle_claims(target, session.prepared.claims[object_map.object], pulled_since=current.pulled_since)
-            target = replace(target, theirs=forget_undone(target, found, whole=way.portion.whole))
-            pushed = push(target, found, partial(progress.pushed, object_map.object))
-            session.error = pushed.error
-            fields = Fields.of(object_map.write, session.schema, object_map.object)
-            look_after(target, found, pushed, fields)
-            verified = read_back(target, found, pushed, session.file.verify, fields)
-            if verified is not None:
-                session.verified[object_map.object] = verified
+        found = prepared.plans[object_map.object]
+        kind, unique = kind_of(object_map, session.connector.limits), object_map.match_external_id
+        told = prepared.described.get(object_map.object)
+        target = Target(
+            *(workspace, session.connector, session.file.name, kind, current.id, current.clock, unique, told),
+            settles=way.portion.scope is not Scope.RELEASED,
+            ranked=session.ranked,
+        )
+        if session.error is not None:
+            left = leave(session, found, session.error)
+            note_deferred(target, found, left)
             if current.drift is not None:
-                current.drift.settle(found, pushed.buckets)
-            session.incomplete |= not {Bucket.FAILED, Bucket.REFUSED}.isdisjoint(pushed.buckets.values())
-        else:
-            pushed = Pushed.unsent(found, session.error)
-        session.buckets[object_map.object] = count_buckets(found, pushed, held=False)
+                current.drift.settle(found, left.buckets)
+            continue
+        name, undone = object_map.object, prepared.undone[object_map.object]
+        if way.portion.releases is not None:
+            undone = release_undone(target, undone, way.portion.releases)
+        settle_claims(target, prepared.claims[name], prepared.intents[name], pulled_since=current.pulled_since)
+        gone = computed.gone[session.file.name, name]
+        target = replace(target, theirs=forget_undone(target, found, undone, gone, whole=way.portion.whole))
+        fields = Fields.of(object_map.write, session.schema, object_map.object)
+        pushed = send(session, target, found, fields, progress)
+        if current.drift is not None:
+            current.drift.settle(found, pushed.buckets)
 
 
 def _deliver(workspace: Workspace, sessions: list[Session], current: Running, progress: Progress) -> None:
     """Do what signals ask for, in the CRMs that no brake holds; where one is held, webhooks wait too."""
-    open_ = {one.file.name: one for one in sessions if one.error is None and one.prepared is not None}
-    free = {name: one for name, one in open_.items() if one.prepared is not None and not one.prepared.held}
+    open_ = [one for one in sessions if one.error is None and one.prepared is not None]
+    free = {one.file.name: one for one in open_ if one.free() is not None}
     delivered = deliver(
         workspace,
         {name: session.connector for name, session in free.items()},

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 import polars as pl
 import structlog
@@ -14,9 +14,10 @@ import structlog
 from engage_sync.connectors.base import Author, Connector, Kind
 from engage_sync.core.definitions import ObjectMap, OnDrift
 from engage_sync.core.fitting import FieldLimit
-from engage_sync.core.ownership import DRIFTS, INSTANT, KNOWN, drifting, owned
-from engage_sync.core.plan import Bucket, ObjectPlan
+from engage_sync.core.ownership import INSTANT, KNOWN, drifting, met, owned
+from engage_sync.core.plan import DEFERRED, EXECUTED, Bucket, ObjectPlan
 from engage_sync.errors import EngageError
+from engage_sync.events.message import read_instant
 from engage_sync.sync.computed import ObjectKey
 from engage_sync.sync.wiring import Workspace, kind_of
 
@@ -31,7 +32,10 @@ LISTING: Mapping[str, pl.DataType] = {
     "seen_at": INSTANT,
     "human": pl.Boolean(),
 }
-"""One row per field that somebody else set. `outcome`: kept, overwritten, held, or how the write ended otherwise."""
+"""One row per field that somebody else set. `outcome`: kept, overwritten, held (by a brake, or for want of quota),
+waiting (the CRM refused the write before), rolled_back, or how the write ended otherwise."""
+_NOT_SENT = {"drift_kept": "kept", DEFERRED: Bucket.HELD.value}
+"""Outcomes of what was not to be sent; that of any other decision is called like the decision."""
 _TOLD: Mapping[str, pl.DataType] = {name: KNOWN[name] for name in ("record", "field", "author", "changed_at", "human")}
 _ONE = ["record", "field"]
 
@@ -74,16 +78,15 @@ class Onlooker:
         stored = self.workspace.state.drifts(plan.connector, plan.object)
         if drift.is_empty() and stored.is_empty():
             return plan
-        met = drift.join(stored, on=[*_ONE, "value"], how="left", maintain_order="left")
-        met = met.with_columns(pl.col("seen_at").fill_null(pl.lit(as_of, INSTANT)))
+        found = met(drift, stored, as_of=as_of)
         locked = pl.col("field").is_in([one.field for one in object_map.write if one.on_drift is OnDrift.HUMAN_LOCK])
-        unasked, kind = _unasked(met, records), kind_of(object_map, connector.limits)
+        unasked, kind = _unasked(found, records), kind_of(object_map, connector.limits)
         self.later.append(_Question(connector, kind, (plan.connector, plan.object), unasked.filter(~locked)))
-        met = _with(met, self._told(connector, kind, unasked.filter(locked)))
+        found = _with(found, self._told(connector, kind, unasked.filter(locked)))
         if self.keeps:
-            self._keep(plan, met.select(*KNOWN), stored)
-        self.known[plan.connector, plan.object] = met
-        return owned(plan, object_map.write, met, as_of=as_of, limits=limits)
+            self._keep(plan, found.select(*KNOWN), stored)
+        self.known[plan.connector, plan.object] = found
+        return owned(plan, object_map.write, found, as_of=as_of, limits=limits)
 
     def ask_rest(self) -> None:
         """Ask about the fields that no decision depends on, as far as the run's questions go, and keep the answers."""
@@ -148,25 +151,23 @@ class Onlooker:
         return pl.concat([pl.DataFrame(schema=LISTING), *parts])
 
     def _listed(self, plan: ObjectPlan, otherwise: str) -> pl.DataFrame:
+        """List what was met of one plan, whatever later passes decided about it."""
         key = (plan.connector, plan.object)
-        rows = plan.changes.filter(pl.col("decision").is_in(DRIFTS))
+        known = self.known.get(key, pl.DataFrame(schema=KNOWN)).select(*_TOLD, "seen_at")
+        rows = plan.changes.join(known, on=_ONE, maintain_order="left")
         if rows.is_empty():
             return pl.DataFrame(schema=LISTING)
-        known = self.known.get(key, pl.DataFrame(schema=KNOWN)).select(*_TOLD, "seen_at")
         ended = self.ended.get(key, {})
         buckets = [None if (one := ended.get(record)) is None else one.value for record in rows["record"]]
         done = pl.Series(buckets, dtype=pl.String).replace(Bucket.WRITTEN.value, "overwritten")
-        kept = pl.col("decision") == "drift_kept"
-        return (
-            rows.join(known, on=_ONE, how="left", maintain_order="left")
-            .with_columns(
-                theirs="before",
-                ours="after",
-                author=pl.col("author").replace("", None),
-                outcome=pl.when(kept).then(pl.lit("kept")).otherwise(done.fill_null(otherwise)),
-            )
-            .select(*LISTING)
-        )
+        sent = pl.col("decision").is_in(EXECUTED)
+        left = pl.col("decision").replace(_NOT_SENT)
+        return rows.with_columns(
+            theirs="before",
+            ours="after",
+            author=pl.col("author").replace("", None),
+            outcome=pl.when(sent).then(done.fill_null(otherwise)).otherwise(left),
+        ).select(*LISTING)
 
 
 def counted(listing: pl.DataFrame) -> dict[str, dict[str, int]]:
@@ -196,12 +197,4 @@ def _unasked(met: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
 
 
 def _row(pair: tuple[str, str], author: Author) -> tuple[str, str, str, datetime | None, bool | None]:
-    return (*pair, author.name or "", _instant(author.at), author.human)
-
-
-def _instant(told: str | None) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(told or "")
-    except ValueError:
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    return (*pair, author.name or "", read_instant(author.at or ""), author.human)

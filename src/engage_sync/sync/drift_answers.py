@@ -4,11 +4,11 @@ Reads only what runs kept; asks no CRM.
 
 from __future__ import annotations
 
-import json
 from typing import TypedDict
 
 import polars as pl
 
+from engage_sync.state.runs import Run
 from engage_sync.sync.drift import LISTING, PLACE
 from engage_sync.sync.rows import iso_text, json_value
 from engage_sync.sync.wiring import Workspace
@@ -46,11 +46,9 @@ def drift_of(workspace: Workspace, run: int) -> list[dict[str, Json]]:
     return [{name: json_value(value) for name, value in row.items()} for row in frame.iter_rows(named=True)]
 
 
-def drift_counts(workspace: Workspace, run: int | None, connector: str) -> Counts:
+def drift_counts(run: Run | None, connector: str) -> Counts:
     """Count what a run kept and overwrote in one CRM; nothing where there was no run."""
-    kept = None if run is None else workspace.state.run(run)
-    summary = json.loads((kept.summary if kept is not None else None) or "{}")
-    found = summary.get("drift", {}).get(connector, {})
+    found = {} if run is None else run.summary.get("drift", {}).get(connector, {})
     return {"kept": int(found.get("kept", 0)), "overwritten": int(found.get("overwritten", 0))}
 
 

@@ -77,8 +77,11 @@ class _Read:
     """The digest of the model that the recorded run used, where it kept one."""
 
 
-def explain(workspace: Workspace, entity: Entity, external_id: str, as_of: datetime | None) -> Explanation:
-    """Explain one user or account. An id nobody has is a Mistake with the nearest ones."""
+def explain(
+    workspace: Workspace, entity: Entity, external_id: str, as_of: datetime | None, *, now: datetime | None = None
+) -> Explanation:
+    """Explain one user or account. An id nobody has is a Mistake with the nearest ones. What a push would write is told
+    for the instant `now`; locks are looked at as of `as_of`, if that is given. Without both it is the shown instant."""
     project = workspace.project
     read = _read(workspace, entity, external_id, as_of)
     shown, model = read.shown, project.model
@@ -103,7 +106,7 @@ def explain(workspace: Workspace, entity: Entity, external_id: str, as_of: datet
         model_changed=read.model is not None and read.model != project.model_digest,
         since=None if last is None else last.id,
         changes=tuple(_changes(workspace, shown, marks)) if last is not None else (),
-        places=tuple(places(workspace, full)),
+        places=tuple(places(workspace, full, as_of=as_of or now or shown.as_of, now=now or shown.as_of)),
         counts=counts,
         newest=messages,
         links=links,
@@ -156,7 +159,7 @@ def _read(workspace: Workspace, entity: Entity, external_id: str, as_of: datetim
         others = state.verdicts(Entity.ACCOUNT, run=run.id, ids=[] if ids is None else ids.to_list())
         accounts = decode(others, model, Entity.ACCOUNT)
         shown = Shown(entity, run.id, run.as_of, frame, counts_of(run))
-        marks, digest = kept_benchmarks(run), json.loads(run.summary or "{}").get("model")
+        marks, digest = kept_benchmarks(run), run.summary.get("model")
     else:
         assert as_of is not None
         computed = compute(workspace, as_of)

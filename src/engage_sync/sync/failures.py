@@ -15,7 +15,7 @@ import polars as pl
 from engage_sync.core.definitions import ManagedField
 from engage_sync.core.fitting import FieldLimit
 from engage_sync.core.plan import ObjectPlan
-from engage_sync.core.waiting import leave_waiting, only_of
+from engage_sync.core.waiting import LEFT, leave_waiting
 from engage_sync.state.store import State
 from engage_sync.sync.rows import iso_text
 from engage_sync.sync.wiring import Workspace
@@ -34,11 +34,9 @@ class Waiting:
     first: datetime
 
 
-def described(fields: Sequence[ManagedField], limits: Mapping[str, FieldLimit] | None) -> str | None:
+def described(fields: Sequence[ManagedField], limits: Mapping[str, FieldLimit]) -> str:
     """Give a text that changes when the CRM describes one of our fields of an object differently: its type, options,
-    lengths, or whether we may write it. None: the CRM was not asked."""
-    if limits is None:
-        return None
+    lengths, or whether we may write it."""
     of = {one.field: None if one.field not in limits else asdict(limits[one.field]) for one in fields}
     return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -46,13 +44,14 @@ def described(fields: Sequence[ManagedField], limits: Mapping[str, FieldLimit] |
 def with_failures(state: State, plan: ObjectPlan, told: str | None, *, now: datetime, retrying: bool) -> ObjectPlan:
     """Leave alone what the CRM refused and what is not due again; or, `retrying`, take up what failed and nothing else.
 
-    A refusal under another description of the fields than `told` is due at once.
+    A refusal under another description of the fields than `told` (None: not known) is due at once.
     """
     if retrying:
-        here = (pl.col("connector") == plan.connector) & (pl.col("object") == plan.object)
-        return only_of(plan, state.failures().filter(here)["record"])
+        failed = state.failures(plan.connector, plan.object)["record"]
+        return plan.put_off(~pl.col("record").is_in(failed.implode()), LEFT)
     refused = state.waiting(plan.connector, plan.object, now)
-    return leave_waiting(plan, refused.filter(pl.col("described").eq_missing(pl.lit(told, pl.String))))
+    alike = pl.col("described").eq_missing(pl.lit(told, pl.String))
+    return leave_waiting(plan, refused if told is None else refused.filter(alike))
 
 
 def still_waiting(workspace: Workspace, connectors: Sequence[str], now: datetime) -> Waiting | None:

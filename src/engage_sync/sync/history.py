@@ -149,6 +149,5 @@ def benchmarks(last: Run | None, marks: Mapping[str, Benchmark]) -> Marks:
 
 def kept_benchmarks(run: Run | None) -> dict[str, float | None]:
     """Give the benchmarks that a run kept in its summary."""
-    summary = {} if run is None else json.loads(run.summary or "{}")
-    found: dict[str, float | None] = summary.get("benchmarks", {})
+    found: dict[str, float | None] = {} if run is None else run.summary.get("benchmarks", {})
     return found

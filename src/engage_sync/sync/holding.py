@@ -145,14 +145,12 @@ def keep_silences(looking: Watch) -> None:
         state.set_note(SILENT, looking.remembered)
 
 
-def holds(
-    looking: Watch, file: ConnectorFile, schema: Schema | None, plans: Mapping[str, ObjectPlan]
-) -> tuple[Hold, ...]:
+def holds(looking: Watch, file: ConnectorFile, schema: Schema, plans: Mapping[str, ObjectPlan]) -> tuple[Hold, ...]:
     """Give what holds the push of one connector; what a person has approved does not."""
     workspace, computed, terms = looking.workspace, looking.computed, looking.terms
     limits, run = workspace.project.brakes, terms.run
     found = [
-        brakes.mirror_partial(file.name, name, run=run) for name in plans if not workspace.state.loaded(file.name, name)
+        brakes.mirror_partial(file.name, name, run=run) for name in plans if (file.name, name) not in computed.whole
     ]
     newest = computed.newest_message_at
     found += brakes.brakes(list(plans.values()), limits=limits, newest_message_at=newest, as_of=computed.as_of, run=run)
@@ -165,7 +163,7 @@ def holds(
         for object_map in file.objects:
             found += _shrank(looking, file, object_map, since)
             found += _changed(file, object_map, since, schema, plans[object_map.object], run)
-    if terms.clock is not None and schema is not None and schema.at:
+    if terms.clock is not None and schema.at:
         found += brakes.clocks_apart(terms.clock(), datetime.fromisoformat(schema.at), run=run)
     named = [one.of(file.name) for one in found]
     return tuple(one for one in named if not approved(one, terms.approvals))
@@ -174,12 +172,12 @@ def holds(
 def _shrank(looking: Watch, file: ConnectorFile, object_map: ObjectMap, since: Baseline) -> list[Hold]:
     """Look at the records that have gone since. One merged into a live record, or become one of another object, lives
     on."""
-    name, state = object_map.object, looking.workspace.state
+    name = object_map.object
     live = since.live.get(name, 0)
     limits = looking.workspace.project.brakes
     if live < limits.min_records:
         return []
-    gone = state.gone(file.name, name).filter(pl.col("since_run") > since.run)
+    gone = looking.computed.gone[file.name, name].filter(pl.col("since_run") > since.run)
     if gone.is_empty():
         return []
     known = [records["record"] for (owner, _), records in looking.computed.records.items() if owner == file.name]
@@ -192,12 +190,10 @@ def _changed(
     file: ConnectorFile,
     object_map: ObjectMap,
     since: Baseline,
-    schema: Schema | None,
+    schema: Schema,
     plan: ObjectPlan,
     run: int,
 ) -> list[Hold]:
-    if schema is None:
-        return []
     before, now = _compared(file, object_map, since, schema)
     return brakes.schema_changed(plan, before, now, _written(object_map), run=run)
 
@@ -229,19 +225,39 @@ def _fact(described: Field) -> FieldFacts:
     return {"type": kind, "readable": described.readable, "writable": described.writable}
 
 
-def keep_baseline(looking: Watch, file: ConnectorFile, schema: Schema | None, plans: Mapping[str, ObjectPlan]) -> None:
+def keep_inactive(workspace: Workspace, run: int, holds: Iterable[Hold]) -> None:
+    """Keep all the users of what holds a mere `plan`, whose verdicts are recorded nowhere, of each connector's newest
+    such plan: what a person approves of it is approved of all of them."""
+    for hold in holds:
+        if hold.kind is HoldKind.INACTIVE_SHARE:
+            kept = json.dumps({"run": run, "ids": hold.records}, ensure_ascii=False)
+            workspace.state.set_note(_inactive(hold.connector), kept)
+
+
+def kept_inactive(workspace: Workspace, connector: str | None, run: int) -> list[str] | None:
+    """Give the users that were kept with a held plan; None where it is not the newest, or was no plan."""
+    kept: dict[str, Any] = json.loads(workspace.state.note(_inactive(connector)) or "{}")
+    return kept["ids"] if kept.get("run") == run else None
+
+
+def _inactive(connector: str | None) -> str:
+    return f"brakes.inactive.{connector}"
+
+
+def keep_baseline(looking: Watch, file: ConnectorFile, schema: Schema, plans: Mapping[str, ObjectPlan]) -> None:
     """Note how a push that no brake held, and that reached the CRM, leaves the connector. A field that changed while
     there was nothing to write to its object stays as it was: it holds the first push that would write."""
     since = baseline(looking.workspace, file.name)
     live = {item.object: looking.computed.records[file.name, item.object].height for item in file.objects}
     fields = {}
     for item in file.objects:
-        if schema is None:
-            continue
         now = _facts(schema, item.object, _declared(file, item))
         if since is not None and not brakes.something_open(plans[item.object]):
             before, _ = _compared(file, item, since, schema)
             now = {**now, **before}
         fields[item.object] = now
     kept = Baseline(looking.terms.run, looking.computed.as_of, live, fields)
-    looking.workspace.state.set_note(_note(file.name), kept.text())
+    state = looking.workspace.state
+    state.set_note(_note(file.name), kept.text())
+    if state.note(_inactive(file.name)) is not None:
+        state.set_note(_inactive(file.name), None)

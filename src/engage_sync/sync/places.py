@@ -4,8 +4,10 @@ field by field. Reads only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 import polars as pl
 
@@ -13,11 +15,17 @@ from engage_sync.config.project import ConnectorFile
 from engage_sync.core.asking import Asking
 from engage_sync.core.assess import Verdicts
 from engage_sync.core.definitions import Entity, ObjectMap
+from engage_sync.core.fitting import FieldLimit
 from engage_sync.core.matching import AMBIGUOUS
-from engage_sync.core.plan import plan_object
+from engage_sync.core.ownership import drifting, met, owned
+from engage_sync.core.plan import ObjectPlan
 from engage_sync.core.population import Population
 from engage_sync.core.wanted import wanted
+from engage_sync.state.links import CONTESTED
 from engage_sync.sync.addresses import record_urls
+from engage_sync.sync.deciding import Sides, decide
+from engage_sync.sync.failures import described, with_failures
+from engage_sync.sync.field_limits import kept_limits, room_of
 from engage_sync.sync.views import Shown
 from engage_sync.sync.wiring import Workspace, connector_classes, kind_of
 
@@ -28,17 +36,19 @@ LEVELS = {
     "further_email": "a further e-mail",
     "domain": "domain",
 }
+UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True, slots=True)
 class FieldView:
-    """One managed field of a linked record. `decision` is the plan's, or `unchanged`."""
+    """One managed field of a linked record. `decision` and `reason` are the plan's, or UNCHANGED and None."""
 
     field: str
     source: str
     wanted: str | None
     seen: str | None
     decision: str
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +63,25 @@ class Place:
     url: str | None = None
 
 
-def places(workspace: Workspace, shown: Shown) -> Iterator[Place]:
-    """Give the place of the one shown entity in each declared object. The shown frame holds all that rules read."""
+@dataclass(frozen=True, slots=True)
+class _When:
+    """The instants that a push would go by: locks run to `as_of`, refused records wait until `now`."""
+
+    as_of: datetime
+    now: datetime
+
+
+def places(workspace: Workspace, shown: Shown, *, as_of: datetime, now: datetime) -> Iterator[Place]:
+    """Give the place of the one shown entity in each declared object. The shown frame holds all that rules read. What a
+    push as of `as_of` would write there is told as the last runs left things: who set a value that no run has met, and
+    what the CRM says of our fields by now, is found out by the next plan."""
     for file in workspace.project.connectors:
         for object_map in file.objects:
             if object_map.entity is shown.entity:
-                yield _place(workspace, file, object_map, shown)
+                yield _place(workspace, file, object_map, shown, _When(as_of, now))
 
 
-def _place(workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, shown: Shown) -> Place:
+def _place(workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, shown: Shown, when: _When) -> Place:
     values = shown.frame.row(0, named=True)
     here = {"connector": file.name, "object": object_map.object}
     link = next((one for one in values["links"] if here.items() <= one.items()), None)
@@ -74,48 +94,107 @@ def _place(workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, sho
     stored = workspace.state.links(file.name, object_map.object).filter(pl.col("record") == link["record"])
     level = LEVELS[stored["level"][0]] if stored.height else "what is not recorded"
     since = f", linked since run {stored['since_run'][0]}" if stored.height else ""
-    fields = _fields(workspace, file, object_map, shown, link["record"])
+    fields = _fields(workspace, file, object_map, shown, link["record"], when)
     address = record_urls(workspace).get((file.name, object_map.object))
     url = None if address is None else address.replace("{record}", link["record"])
     return Place(**here, record=link["record"], why=f"matched by {level}{since}", fields=fields, url=url)
 
 
 def _fields(
-    workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, shown: Shown, record: str
+    workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, shown: Shown, record: str, when: _When
 ) -> tuple[FieldView, ...]:
     """Give every managed field of the linked record: what is wanted, what the CRM holds, what a push would do."""
-    name = object_map.object
-    connector = connector_classes()[file.connector]
-    fields = kind_of(object_map, connector.limits).fields
-    records = workspace.state.records(file.name, name, fields).filter(pl.col("record") == record)
-    managed = tuple(item.field for item in object_map.write)
-    link = pl.DataFrame({"record": [record], "external_id": [shown.frame["external_id"][0]]})
-    texts = _wanted(workspace, object_map, shown)
-    plan = plan_object(
-        object_map,
-        texts,
-        link,
-        pl.DataFrame(schema=AMBIGUOUS),
-        records,
-        workspace.state.written(file.name, name, managed).filter(pl.col("record") == record),
-        pl.DataFrame(schema={"record": pl.String}),
-        limits=None,
-        datetime_digits=connector.limits.datetime_digits,
-    )
-    decisions = dict(plan.changes.select("field", "decision").iter_rows())
+    state = workspace.state
+    sides = _sides(workspace, file, object_map, shown, record)
+    plan, _ = decide(object_map, sides, owning=partial(_owned, workspace, when.as_of), now=when.now)
+    told = None if sides.limits is None else described(object_map.write, sides.limits)
+    plan = with_failures(state, plan, told, now=when.now, retrying=False)
+    mine = plan.changes.filter(pl.col("record") == record).select("field", "decision", "reason")
+    decisions = {field: (decision, reason) for field, decision, reason in mine.iter_rows()}
+    texts = sides.wanted.filter(pl.col("external_id") == shown.frame["external_id"][0])
+    seen = sides.records.filter(pl.col("record") == record)
     return tuple(
         FieldView(
-            field=item.field,
-            source=item.source,
-            wanted=texts[item.field][0] if texts.height else None,
-            seen=records[f"crm.{item.field}"][0] if records.height else None,
-            decision=decisions.get(item.field, "unchanged"),
+            item.field,
+            item.source,
+            texts[item.field][0] if texts.height else None,
+            seen[f"crm.{item.field}"][0] if seen.height else None,
+            *decisions.get(item.field, (UNCHANGED, None)),
         )
         for item in object_map.write
     )
 
 
-def _wanted(workspace: Workspace, object_map: ObjectMap, shown: Shown) -> pl.DataFrame:
+def _owned(
+    workspace: Workspace,
+    as_of: datetime,
+    plan: ObjectPlan,
+    object_map: ObjectMap,
+    records: pl.DataFrame,  # noqa: ARG001  as `deciding.Owning` has it: a cycle asks the CRM about these
+    limits: Mapping[str, FieldLimit] | None,
+) -> ObjectPlan:
+    """Decide about what somebody else set by what earlier runs found out about it."""
+    stored = workspace.state.drifts(plan.connector, plan.object)
+    return owned(plan, object_map.write, met(drifting(plan), stored, as_of=as_of), as_of=as_of, limits=limits)
+
+
+def _sides(workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, shown: Shown, record: str) -> Sides:
+    """Gather what the plan of one record is made from, as the last runs left it, and of the records that hold the id
+    which it is to get: whether they give that up is for the plan to say."""
+    key, state = (file.name, object_map.object), workspace.state
+    its = connector_classes()[file.connector].limits
+    limits = kept_limits(workspace, file.name, object_map)
+    texts = _wanted(workspace, object_map, shown, limits)
+    links = pl.DataFrame({"record": [record], "external_id": [shown.frame["external_id"][0]]})
+    records = state.records(*key, kind_of(object_map, its).fields)
+    field = object_map.match_external_id
+    if field in texts.columns and texts.height:
+        stored = state.links(*key).filter(pl.col("level") != CONTESTED).select("record", "external_id")
+        links = _round(records, links, stored, field, texts[field][0])
+        texts = pl.concat([texts, _ids(object_map, links[1:].drop_nulls())], how="diagonal")
+    near = pl.col("record").is_in(links["record"].implode())
+    gone = state.gone(*key).filter(pl.col("moved_to").is_in(links["record"].implode()))
+    written = state.written(*key, [managed.field for managed in object_map.write])
+    return Sides(
+        wanted=texts,
+        links=links.drop_nulls(),
+        ambiguous=pl.DataFrame(schema=AMBIGUOUS),
+        records=records.filter(near),
+        gone=gone,
+        written=written.filter(near | pl.col("record").is_in(gone["record"].implode())),
+        intents=state.intents(*key),
+        undone=state.undone(*key),
+        limits=limits,
+        datetime_digits=its.datetime_digits,
+    )
+
+
+def _round(
+    records: pl.DataFrame, links: pl.DataFrame, stored: pl.DataFrame, field: str, text: str | None
+) -> pl.DataFrame:
+    """Add to one link those of the records that hold its id (`text`) in `field`, that hold theirs, and so on; the
+    external id of one that is not linked is null."""
+    wanted = [text]
+    while True:
+        holding = records.filter(pl.col(f"crm.{field}").is_in([one for one in wanted if one]))
+        new = holding.select("record").join(links, on="record", how="anti").join(stored, on="record", how="left")
+        new = new.filter(
+            ~pl.col("external_id").is_in(links["external_id"].drop_nulls().implode()).fill_null(value=False)
+        )
+        if new.is_empty():
+            return links
+        links, wanted = pl.concat([links, new]), new["external_id"].to_list()
+
+
+def _ids(object_map: ObjectMap, links: pl.DataFrame) -> pl.DataFrame:
+    """Give what other linked records are to hold, as far as it matters here: their ids."""
+    names = [item.field for item in object_map.write if item.source == "external_id"]
+    return links.select("external_id", *(pl.col("external_id").alias(name) for name in names))
+
+
+def _wanted(
+    workspace: Workspace, object_map: ObjectMap, shown: Shown, limits: Mapping[str, FieldLimit] | None
+) -> pl.DataFrame:
     project, frame, none = workspace.project, shown.frame, pl.DataFrame()
     users = (
         frame
@@ -125,4 +204,4 @@ def _wanted(workspace: Workspace, object_map: ObjectMap, shown: Shown) -> pl.Dat
     active = users.filter(~pl.col("deactivated").fill_null(value=False))
     asking = Asking(project.model, shown.entity, shown.as_of, project.timezone)
     population = Population(users, frame, none, none, none, none)
-    return wanted(Verdicts(active, frame, {}), population, object_map, asking)
+    return wanted(Verdicts(active, frame, {}), population, object_map, asking, room=room_of(limits))

@@ -3,8 +3,8 @@ Writes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -15,19 +15,15 @@ from engage_sync.connectors.base import Schema
 from engage_sync.core.asking import Asking
 from engage_sync.core.definitions import ObjectMap
 from engage_sync.core.holds import Hold
-from engage_sync.core.plan import CHANGES, DEFERRED, EXECUTED, REFUSED, FieldLimit, ObjectPlan, plan_object
-from engage_sync.core.undo import disowned, followed, kept_undone, unfinished
-from engage_sync.core.unique_ids import refuse_taken
+from engage_sync.core.plan import CHANGES, REFUSED, ObjectPlan
+from engage_sync.core.undo import followed
 from engage_sync.core.wanted import wanted
-from engage_sync.sync.claims import claimed, laid_over, recognised
 from engage_sync.sync.computed import Computed
+from engage_sync.sync.deciding import Owning, Sides, decide
 from engage_sync.sync.failures import described, with_failures
+from engage_sync.sync.field_limits import Limits, limits_of, room_of
 from engage_sync.sync.holding import Watch, holds
-from engage_sync.sync.inheritance import inherited, overlaid, remembered
 from engage_sync.sync.wiring import Workspace, connector_classes
-
-Owning = Callable[[ObjectPlan, ObjectMap, pl.DataFrame, Mapping[str, FieldLimit] | None], ObjectPlan]
-"""Decides, over a plan and the mirrored records it is made from, about what somebody else set."""
 
 
 class Scope(StrEnum):
@@ -67,6 +63,10 @@ class Prepared:
     """By object, what tells one description of its fields from another."""
     claims: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     """By object, what runs without an answer turn out to have written (`claims.recognised`)."""
+    intents: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    """By object, what runs without an answer meant to write (`State.intents`)."""
+    undone: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    """By object, what rollbacks took back (`State.undone`)."""
 
     @property
     def held(self) -> bool:
@@ -86,110 +86,59 @@ def prepare(
     workspace: Workspace,
     file: ConnectorFile,
     computed: Computed,
-    schema: Schema | None,
+    schema: Schema,
     *,
     now: datetime,
     looking: Watch,
-    portion: Portion = EVERYTHING,
-    owning: Owning | None = None,
+    portion: Portion,
+    owning: Owning,
 ) -> Prepared:
-    """Plan every object of one connector. Without a schema nothing is checked against the CRM's fields. `now` is the
-    run's clock, by which refused records wait; `looking` what the brakes look at; `portion` what is
-    planned. `owning` decides about what somebody else set; without it such values stay where a lock may run."""
-    plans, told, claims = {}, {}, {}
+    """Plan every object of one connector. `now` is the run's clock, by which refused records wait; `looking` what the
+    brakes look at; `portion` what is planned; `owning` decides about what somebody else set."""
+    plans, told, claims, intents, undone = {}, {}, {}, {}, {}
     for object_map in file.objects:
-        limits = None if schema is None else limits_of(schema, object_map.object)
-        plan, claims[object_map.object] = _plan(
-            workspace, file, object_map, computed, limits, owning, portion.releases, now
-        )
-        told[object_map.object] = described(object_map.write, limits)
-        plan = with_failures(
-            workspace.state, plan, told[object_map.object], now=now, retrying=portion.scope is Scope.FAILED
-        )
+        name, limits = object_map.object, limits_of(schema, object_map.object)
+        sides = _sides(workspace, file, object_map, computed, limits)
+        intents[name], undone[name] = sides.intents, sides.undone
+        plan, claims[name] = decide(object_map, sides, owning=owning, now=now, releases=portion.releases)
+        told[name] = described(object_map.write, limits)
+        plan = with_failures(workspace.state, plan, told[name], now=now, retrying=portion.scope is Scope.FAILED)
         if portion.scope is Scope.RELEASED:
-            gone = workspace.state.gone(file.name, object_map.object)
-            undone = followed(workspace.state.undone(file.name, object_map.object), gone)
-            plan = _only_of(plan, undone.filter(pl.col("undone") == portion.releases))
-        plans[object_map.object] = plan
-    return Prepared(file.name, plans, holds(looking, file, schema, plans), told, claims)
+            plan = _only_released(plan, followed(sides.undone, sides.gone), portion.releases)
+        plans[name] = plan
+    return Prepared(
+        file.name,
+        plans,
+        holds(looking, file, schema, plans),
+        described=told,
+        claims=claims,
+        intents=intents,
+        undone=undone,
+    )
 
 
-def _plan(
-    workspace: Workspace,
-    file: ConnectorFile,
-    object_map: ObjectMap,
-    computed: Computed,
-    limits: Mapping[str, FieldLimit] | None,
-    owning: Owning | None,
-    releases: int | None,
-    now: datetime,
-) -> tuple[ObjectPlan, pl.DataFrame]:
-    """Plan one object; give what runs without an answer turn out to have written, too."""
+def _sides(
+    workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, computed: Computed, limits: Limits
+) -> Sides:
+    """Gather what the plan of one object is made from."""
     key = (file.name, object_map.object)
-    found = computed.matches[key]
-    fields = tuple(managed.field for managed in object_map.write)
-    project = workspace.project
-    gone = workspace.state.gone(file.name, object_map.object)
-    digits = connector_classes()[file.connector].limits.datetime_digits
-    recorded = workspace.state.written(file.name, object_map.object, fields)
-    intents = workspace.state.intents(file.name, object_map.object)
-    found_ours = recognised(intents, recorded, computed.records[key], object_map.write, now=now, datetime_digits=digits)
-    claims = claimed(found_ours, object_map.write)
-    undone = followed(workspace.state.undone(file.name, object_map.object), gone)
-    written = disowned(laid_over(recorded, claims), undone)
-    heirs = inherited(written, gone, computed.records[key], object_map.write, datetime_digits=digits)
-    undone = undone.join(gone.select("record"), on="record", how="anti")
-    written = disowned(overlaid(written, heirs), undone)
+    state, project, found = workspace.state, workspace.project, computed.matches[key]
     asking = Asking(project.model, object_map.entity, computed.as_of, project.timezone)
-    plan = plan_object(
-        object_map,
-        wanted(computed.verdicts, computed.population, object_map, asking, room=room_of(limits)),
-        found.links,
-        found.ambiguous,
-        computed.records[key],
-        written,
-        gone.join(written, on="record", how="semi"),
+    return Sides(
+        wanted=wanted(computed.verdicts, computed.population, object_map, asking, room=room_of(limits)),
+        links=found.links,
+        ambiguous=found.ambiguous,
+        records=computed.records[key],
+        gone=computed.gone[key],
+        written=state.written(*key, [managed.field for managed in object_map.write]),
+        intents=state.intents(*key),
+        undone=state.undone(*key),
         limits=limits,
-        datetime_digits=digits,
+        datetime_digits=connector_classes()[file.connector].limits.datetime_digits,
     )
-    if owning is not None:
-        plan = owning(plan, object_map, computed.records[key], limits)
-    plan = refuse_taken(plan, computed.records[key], object_map.match_external_id)
-    kept = undone.filter(pl.col("undone").ne_missing(pl.lit(releases, pl.Int64)))
-    plan = kept_undone(plan, kept, object_map.write, datetime_digits=digits)
-    plan = unfinished(plan, kept, recorded, computed.records[key], object_map, datetime_digits=digits)
-    return replace(plan, remember=remembered(remembered(plan.remember, heirs), claims)), found_ours
 
 
-def _only_of(plan: ObjectPlan, places: pl.DataFrame) -> ObjectPlan:
-    """Give the plan with the writes of some fields alone (record, field); the others are still to come."""
-    open_ = plan.changes.with_row_index("at").filter(pl.col("decision").is_in(EXECUTED))
-    left = open_.join(places, on=["record", "field"], how="anti")["at"]
-    later = pl.col("at").is_in(left.implode())
-    changes = plan.changes.with_row_index("at").with_columns(
-        decision=pl.when(later).then(pl.lit(DEFERRED)).otherwise("decision"),
-        reason=pl.when(later).then(pl.lit(NOT_RELEASED)).otherwise("reason"),
-    )
-    return plan.with_changes(changes.drop("at"))
-
-
-def limits_of(schema: Schema, object_: str) -> dict[str, FieldLimit]:
-    """Give what the CRM says each field of an object can hold."""
-    return {
-        name: FieldLimit(
-            options=found.options,
-            length=found.length,
-            writable=found.writable,
-            type=found.type,
-            decimals=found.decimals,
-            blank=found.blank,
-            whole=found.whole,
-            trimmed=found.trimmed,
-        )
-        for name, found in schema.objects.get(object_, {}).items()
-    }
-
-
-def room_of(limits: Mapping[str, FieldLimit] | None) -> dict[str, int]:
-    """Give how many characters each field takes, where the CRM says so."""
-    return {name: found.length for name, found in (limits or {}).items() if found.length is not None}
+def _only_released(plan: ObjectPlan, undone: pl.DataFrame, released: int | None) -> ObjectPlan:
+    """Give the plan with the writes alone of what a rollback of run `released` took back."""
+    ours = undone.filter(pl.col("undone") == released).select(place=pl.struct("record", "field"))["place"]
+    return plan.put_off(~pl.struct("record", "field").is_in(ours.implode()), NOT_RELEASED)

@@ -13,6 +13,7 @@ from engage_sync.connectors.base import Field, FieldSpec, Schema
 from engage_sync.core.definitions import ObjectMap, ValueType
 from engage_sync.errors import EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Misbehaved, Mistake, Problem
 from engage_sync.sync import kept_answers
+from engage_sync.sync.field_limits import keep_limits
 from engage_sync.sync.findings import creates_tasks
 from engage_sync.sync.wiring import Workspace, open_connector
 
@@ -108,6 +109,7 @@ def describe(workspace: Workspace, file: ConnectorFile, *, probing: bool = False
     finally:
         connector.close()
     remember_account(workspace, file, schema)
+    keep_limits(workspace, file, schema)
     return schema
 
 

@@ -10,8 +10,9 @@ import polars as pl
 
 from engage_sync.connectors.base import Change, Connector, Kind, Outcome, Status
 from engage_sync.connectors.wrappers import OVER_QUOTA
-from engage_sync.core.plan import DEFERRED, EXECUTED, REFUSED, Bucket, ObjectPlan
+from engage_sync.core.plan import DEFERRED, DRIFT_WRITTEN, EXECUTED, REFUSED, Bucket, ObjectPlan
 from engage_sync.core.priority import REASON as OUT_OF_QUOTA
+from engage_sync.core.unique_ids import handed_on
 from engage_sync.core.waiting import WAITING
 from engage_sync.errors import EngageError, Suspended
 from engage_sync.state.outcomes import OutcomeRow
@@ -66,8 +67,8 @@ class Target:
     """The field that no two records may hold the same value of: the external id."""
     described: str | None = None
     """Tells one description of the object's fields from another (`sync/failures.py`)."""
-    whole: bool = True
-    """Whether the plan is about all records of the object: those that it leaves alone need no change."""
+    settles: bool = True
+    """Whether a record that the plan leaves alone needs no change, so that what is noted about it is over."""
     theirs: frozenset[tuple[str, str]] = frozenset()
     """Records and fields whose new values are a person's, which a rollback puts back: never to be claimed as ours."""
     ranked: bool = False
@@ -84,16 +85,19 @@ def push(target: Target, plan: ObjectPlan, progress: Callable[[int, int], None])
     records = sent.group_by("record", maintain_order=True).agg("field", "before", "after")
     pushed = Pushed(dict.fromkeys(records["record"].to_list(), Bucket.FAILED))
     done = 0
+    theirs = _theirs(sent)
     parts = [_freeing(sent, target.unique), *_by_lock(target, records).iter_slices(SLICE)]
     for number, part in enumerate(parts, start=1):
         before, after = _values(part)
         changes = [Change(record, values) for record, values in after.items()]
         meant = _meant(target, after)
-        state.intend(target.name, object_, meant, target.run, before=before, at=target.clock())
+        over = target.clock() + _lasts(target, len(changes))
+        state.intend(target.name, object_, meant, target.run, before=before, theirs=theirs, at=over)
+        pushed.buckets.update(dict.fromkeys(after, Bucket.FAILED))
         try:
             for outcomes in _in_groups(target.connector.push(target.kind, changes), _group(target, len(changes))):
                 tried = [outcome for outcome in outcomes if outcome.code != OVER_QUOTA]
-                state.record_outcomes(target.run, target.name, object_, _rows(target, tried, before, after))
+                state.record_outcomes(target.run, target.name, object_, _rows(target, tried, before, after, theirs))
                 pushed.buckets.update((outcome.record, _bucket(outcome)) for outcome in outcomes)
                 pushed.unanswered.update(outcome.record for outcome in tried if outcome.code == NO_ANSWER)
                 done += len(outcomes)
@@ -106,13 +110,13 @@ def push(target: Target, plan: ObjectPlan, progress: Callable[[int, int], None])
             pushed.buckets.update((record, unsent) for later in parts[number:] for record in later["record"])
             break
     _record_not_fitting(target, plan, pushed)
-    _note_deferred(target, plan, pushed)
+    note_deferred(target, plan, pushed)
     return pushed
 
 
-def _note_deferred(target: Target, plan: ObjectPlan, pushed: Pushed) -> None:
+def note_deferred(target: Target, plan: ObjectPlan, pushed: Pushed) -> None:
     """Note since when the records wait that there was no quota for, until they are written or need nothing."""
-    if not target.whole:
+    if not target.settles:
         return
     state, object_ = target.workspace.state, target.kind.object
     before = state.deferred(target.name, object_)["record"]
@@ -152,11 +156,22 @@ def _settle_intents(target: Target, sent: Mapping[str, Values], pushed: Pushed) 
     """Drop the notes of what was about to be written, but not to records that the CRM gave no answer for."""
     if not sent:
         return
-    unanswered = [record for record in sent if pushed.buckets[record] is Bucket.FAILED]
+    answered = (record for record in sent if pushed.buckets[record] is not Bucket.FAILED)
     old = target.clock() - UNCLAIMED
-    target.workspace.state.settle_intents(
-        target.name, target.kind.object, target.run, unanswered=unanswered, before=old
-    )
+    target.workspace.state.settle_intents(target.name, target.kind.object, answered=answered, before=old)
+
+
+def _theirs(sent: pl.DataFrame) -> Mapping[str, Sequence[str]]:
+    """Give, by record, the fields whose value is somebody else's, and is overwritten."""
+    rows = sent.filter(pl.col("decision") == DRIFT_WRITTEN).group_by("record").agg("field")
+    return dict(rows.iter_rows())
+
+
+def _lasts(target: Target, changes: int) -> timedelta:
+    """Say how long something may be under way in the CRM of so many changes that are sent now."""
+    limits = target.connector.limits
+    whole = limits.whole_above is not None and changes > limits.whole_above
+    return timedelta(seconds=limits.whole_lasts if whole else 0)
 
 
 def _by_lock(target: Target, records: pl.DataFrame) -> pl.DataFrame:
@@ -183,8 +198,7 @@ def _group(target: Target, changes: int) -> int:
 
 def _freeing(sent: pl.DataFrame, unique: str | None) -> pl.DataFrame:
     """Give the records that hold an id which another record is about to get: emptied first, for the CRM refuses two."""
-    ids = sent.filter(pl.col("field") == pl.lit(unique, pl.String)).select("record", "field", "before", "after")
-    holders = ids.join(ids.select(before="after").drop_nulls().unique(), on="before", how="semi")
+    holders = handed_on(sent, unique).unique("record", keep="first", maintain_order=True)
     return holders.select(
         "record", pl.concat_list("field"), pl.concat_list("before"), after=pl.lit([None], pl.List(pl.String))
     )
@@ -217,7 +231,11 @@ def _in_groups(outcomes: Iterator[Outcome], size: int) -> Iterator[list[Outcome]
 
 
 def _rows(
-    target: Target, outcomes: Sequence[Outcome], before: Mapping[str, Values], after: Mapping[str, Values]
+    target: Target,
+    outcomes: Sequence[Outcome],
+    before: Mapping[str, Values],
+    after: Mapping[str, Values],
+    theirs: Mapping[str, Sequence[str]],
 ) -> list[OutcomeRow]:
     at = target.clock()
     return [
@@ -233,6 +251,7 @@ def _rows(
             moved_to=outcome.moved_to,
             updated_at=outcome.updated_at,
             described=target.described,
+            theirs=theirs.get(outcome.record, ()),
         )
         for outcome in outcomes
     ]
@@ -240,10 +259,9 @@ def _rows(
 
 def _settle(target: Target, plan: ObjectPlan) -> None:
     """Drop the failures of records that now hold what is wanted."""
-    if not target.whole:
+    if not target.settles:
         return
-    here = (pl.col("connector") == target.name) & (pl.col("object") == target.kind.object)
-    waiting = target.workspace.state.failures().filter(here).select("record").unique()
+    waiting = target.workspace.state.failures(target.name, target.kind.object).select("record")
     open_ = plan.changes.filter(pl.col("decision").is_in([*EXECUTED, *REFUSED, DEFERRED])).select("record")
     settled = waiting.join(open_, on="record", how="anti")
     target.workspace.state.settle(target.name, target.kind.object, settled["record"].to_list())
@@ -258,8 +276,9 @@ def _record_not_fitting(target: Target, plan: ObjectPlan, pushed: Pushed) -> Non
     """
     state = target.workspace.state
     refused = plan.changes.filter(pl.col("decision") == "refused")
-    here = (pl.col("connector") == target.name) & (pl.col("object") == target.kind.object)
-    known = state.failures().filter(here & (pl.col("code") == NOT_FITTING)).select("record", "message")
+    if refused.is_empty():
+        return
+    known = state.failures(target.name, target.kind.object).filter(pl.col("code") == NOT_FITTING)
     told = [name for name, bucket in pushed.buckets.items() if bucket in {Bucket.REFUSED, Bucket.FAILED}]
     told += plan.changes.filter(pl.col("decision") == WAITING)["record"].to_list()
     records = (
@@ -269,23 +288,41 @@ def _record_not_fitting(target: Target, plan: ObjectPlan, pushed: Pushed) -> Non
         .join(known, on=["record", "message"], how="anti", maintain_order="left")
     )
     for part in records.iter_slices(RECORDED_AT_ONCE * 10):
-        rows = [
-            OutcomeRow(
-                record=record,
-                status=Status.REFUSED.value,
-                code=NOT_FITTING,
-                message=message,
-                request=None,
-                before=dict(zip(fields, before, strict=True)),
-                after=dict(zip(fields, after, strict=True)),
-                at=target.clock(),
-                moved_to=None,
-                described=target.described,
-                sent=False,
-            )
-            for record, fields, before, after, message in part.iter_rows()
-        ]
+        rows = ended(part, Status.REFUSED, target.clock(), code=NOT_FITTING, described=target.described, sent=False)
         state.record_outcomes(target.run, target.name, target.kind.object, rows)
+
+
+def ended(
+    lines: pl.DataFrame,
+    status: Status,
+    at: datetime,
+    *,
+    code: str | None = None,
+    stamps: Values | None = None,
+    described: str | None = None,
+    sent: bool = True,
+) -> list[OutcomeRow]:
+    """Give how records ended that no answer tells about. `lines` has a row per record: record, message, and as lists
+    beside each other field, before, after and, where the last-written values go back, last. `theirs` are those of the
+    fields whose `before` was somebody else's, where that is known. `stamps` are the CRM's, by record."""
+    return [
+        OutcomeRow(
+            record=line["record"],
+            status=status.value,
+            code=code,
+            message=line["message"],
+            request=None,
+            before=dict(zip(line["field"], line["before"], strict=True)),
+            after=dict(zip(line["field"], line["after"], strict=True)),
+            at=at,
+            updated_at=None if stamps is None else stamps.get(line["record"]),
+            described=described,
+            sent=sent,
+            last=dict(zip(line["field"], line["last"], strict=True)) if "last" in line else None,
+            theirs=line.get("theirs"),
+        )
+        for line in lines.iter_rows(named=True)
+    ]
 
 
 def count_buckets(plan: ObjectPlan, pushed: Pushed | None, *, held: bool) -> dict[str, int]:

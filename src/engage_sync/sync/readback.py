@@ -7,26 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 
 import polars as pl
 import structlog
 
 from engage_sync.connectors.base import Page, Record, Schema, Status
 from engage_sync.core.definitions import ManagedField, ValueType
-from engage_sync.core.plan import EXECUTED, Bucket, ObjectPlan
+from engage_sync.core.plan import DRIFT_WRITTEN, EXECUTED, Bucket, ObjectPlan
 from engage_sync.core.undo import canonical_by
 from engage_sync.errors import EngageError
-from engage_sync.state.mirror import MirrorPage
-from engage_sync.state.outcomes import OutcomeRow
 from engage_sync.state.undone import NOT_HELD
 from engage_sync.sync.pull import as_rows
-from engage_sync.sync.push import Pushed, Target
+from engage_sync.sync.push import Pushed, Target, ended
 
 AT_ONCE = 100
 """Records of one read call, which is also the size of a sample."""
 ALL, NONE = "all", "none"
 MESSAGE = "the CRM answered that it wrote this, but it still holds the old value"
+HOLDS = "the CRM did not answer for it, and holds it"
 _SIDES = ("before", "after", "live")
 
 
@@ -76,13 +74,6 @@ class Fields:
         return cls({**types, **{one.field: one.type for one in managed}}, blanks)
 
 
-def verify_calls(records: int, setting: str) -> int:
-    """Count the read calls that reading back a push of so many records takes when all is well."""
-    if setting == NONE or not records:
-        return 0
-    return ceil(records / AT_ONCE) if setting == ALL else 1
-
-
 def read_back(target: Target, plan: ObjectPlan, pushed: Pushed, setting: str, fields: Fields) -> Verified | None:
     """Compare a sample of what was written, or all (`setting`), with the live records; None where there is nothing to
     compare. One record that does not hold what was acknowledged makes it all. Those are recorded as failed, and so
@@ -122,21 +113,10 @@ def look_after(target: Target, plan: ObjectPlan, pushed: Pushed, fields: Fields)
 
 def _record_written(target: Target, rows: pl.DataFrame, live: Mapping[str, Record], pushed: Pushed) -> None:
     """Record values that the CRM holds, though it did not say so, as written."""
-    lines = rows.group_by("record", maintain_order=True).agg("field", "before", "after")
-    outcomes = [
-        OutcomeRow(
-            record=record,
-            status=Status.WRITTEN.value,
-            code=None,
-            message="the CRM did not answer for it, and holds it",
-            request=None,
-            before=dict(zip(names, before, strict=True)),
-            after=dict(zip(names, after, strict=True)),
-            at=target.clock(),
-            updated_at=live[record].updated_at,
-        )
-        for record, names, before, after in lines.iter_rows()
-    ]
+    theirs = pl.col("field").filter(pl.col("decision") == DRIFT_WRITTEN)
+    lines = rows.group_by("record", maintain_order=True).agg("field", "before", "after", theirs=theirs)
+    told = lines.with_columns(message=pl.lit(HOLDS))
+    outcomes = ended(told, Status.WRITTEN, target.clock(), stamps=_stamps(live))
     target.workspace.state.record_outcomes(target.run, target.name, target.kind.object, outcomes)
     pushed.buckets.update(dict.fromkeys(lines["record"].to_list(), Bucket.WRITTEN))
 
@@ -200,32 +180,22 @@ def _ended(rows: pl.DataFrame, fields: Fields, target: Target) -> pl.DataFrame:
 def _mend(target: Target, records: Sequence[Record]) -> None:
     """Let the mirror hold what the CRM holds by now."""
     if records:
-        page = MirrorPage(as_rows(records), (), {}, "", target.kind.fields, done=False)
-        target.workspace.state.mend(target.name, target.kind.object, page, target.run)
+        target.workspace.state.mend(target.name, target.kind.object, records=as_rows(records), run=target.run)
 
 
 def _record(target: Target, rows: pl.DataFrame, live: Mapping[str, Record]) -> None:
     """Record the values that do not hold as failed. What was written last goes back: to what stood there where that was
     ours, else to nothing, so that a value of somebody else stays theirs."""
-    ours = pl.col("decision") != "drift_written"
+    ours = pl.col("decision") != DRIFT_WRITTEN
     lines = (
         rows.with_columns(last=pl.when(ours).then("before"))
         .group_by("record", maintain_order=True)
         .agg("field", "before", "after", "last")
     )
-    outcomes = [
-        OutcomeRow(
-            record=record,
-            status=Status.FAILED.value,
-            code=NOT_HELD,
-            message=MESSAGE,
-            request=None,
-            before=dict(zip(names, before, strict=True)),
-            after=dict(zip(names, after, strict=True)),
-            at=target.clock(),
-            updated_at=live[record].updated_at,
-            last=dict(zip(names, last, strict=True)),
-        )
-        for record, names, before, after, last in lines.iter_rows()
-    ]
+    told = lines.with_columns(message=pl.lit(MESSAGE))
+    outcomes = ended(told, Status.FAILED, target.clock(), code=NOT_HELD, stamps=_stamps(live))
     target.workspace.state.record_outcomes(target.run, target.name, target.kind.object, outcomes)
+
+
+def _stamps(live: Mapping[str, Record]) -> Mapping[str, str | None]:
+    return {name: record.updated_at for name, record in live.items()}

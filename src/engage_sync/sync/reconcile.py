@@ -20,7 +20,7 @@ from engage_sync.connectors.base import Connector, Cursor, Kind, Record, Unsuppo
 from engage_sync.core.definitions import ObjectMap, ValueType
 from engage_sync.core.reconcile import PRINTS, Judged, Loss, candidates, judge, prints, shortfall, unread
 from engage_sync.errors import Misbehaved
-from engage_sync.state.mirror import MirrorPage, clean
+from engage_sync.state.mirror import clean
 from engage_sync.sync.progress import SILENT, Progress
 from engage_sync.sync.pull import as_rows, pull_object
 from engage_sync.sync.wiring import Workspace, kind_of
@@ -257,6 +257,5 @@ def _mend(here: _Object, found: Reconciled, mending: _Again) -> None:
     if found.reload:
         state.drop_cursor(here.name, object_)
     elif found.mended:
-        rows = as_rows(mending.records)
-        page = MirrorPage(rows, mending.vanished, mending.merged, "", here.kind.fields, done=False)
-        state.mend(here.name, object_, page, here.run)
+        rows, vanished, merged = as_rows(mending.records), mending.vanished, mending.merged
+        state.mend(here.name, object_, records=rows, run=here.run, vanished=vanished, merged=merged)

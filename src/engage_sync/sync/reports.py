@@ -4,7 +4,6 @@ status, the exit code and the summary that is kept. Pulls, decides and pushes no
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from engage_sync.errors import (
     Mistake,
     Suspended,
 )
+from engage_sync.state.runs import Run
 from engage_sync.sync import kept_answers
 from engage_sync.sync.buckets import Miscounted, miscounts
 from engage_sync.sync.compute import summary_of, without_record
@@ -111,8 +111,6 @@ class Running:
     """What holds the run as a whole, beside what holds its connectors."""
     approved: int | None = None
     """The held run that this one continues."""
-    course: Mapping[str, object] = field(default_factory=dict)
-    """What is kept about the way that the run goes (`cycle.Way.course`)."""
     pulled_since: datetime | None = None
     """When the pull began that the plans are made from; None: it was another run's."""
     drift: Onlooker | None = None
@@ -201,13 +199,11 @@ class Running:
             "errors": report.errors,
             "signals": report.signals,
             "holds": [hold.json() for hold in report.holds],
-            **self.course,
-            "approved": report.approved,
             "planned": [one.file.name for one in self.sessions if one.prepared is not None],
             "verified": verified_json(report.verified),
             "reconciled": report.reconciled,
             "drift": counted(report.drift),
-            **({} if self.undone is None else {"undone": self.undone, "only_shown": self.only_shown}),
+            **({} if self.undone is None else {"only_shown": self.only_shown}),
             **({} if computed is None else summary_of(self.workspace, computed)),
             **({"error": wrong} if wrong else {}),
         }
@@ -216,10 +212,20 @@ class Running:
             status=report.status,
             exit=report.exit,
             finished_at=self.clock(),
-            summary=json.dumps(summary),
+            summary=summary,
             held=report.held,
         )
         self.finished = True
+
+
+def known_run(workspace: Workspace, run_id: int) -> Run:
+    """Give a run. An unknown id is a Mistake."""
+    run = workspace.state.run(run_id)
+    if run is None:
+        newest = workspace.state.runs(1)
+        known = f"the newest is run {newest[0].id}" if newest else "there are no runs yet"
+        raise Mistake(f"there is no run {run_id}; {known}")
+    return run
 
 
 @contextmanager
@@ -234,14 +240,12 @@ def running(workspace: Workspace, command: str, as_of: datetime, clock: Clock) -
         except (Exception, KeyboardInterrupt) as error:
             if not current.finished:
                 code, text = _ended_by(error)
-                kept = workspace.state.run(started)
-                summary = {} if kept is None else json.loads(kept.summary or "{}")
                 workspace.state.finish_run(
                     started,
                     status="failed",
                     exit=code,
                     finished_at=clock(),
-                    summary=json.dumps({**summary, "error": text}),
+                    summary={"error": text},
                     held=(),
                 )
             raise

@@ -1,31 +1,43 @@
-"""Undo a run: read what it wrote from the journal, pull, read the records live, plan which of the values that it
-replaced can come back, and write those like any other plan. What somebody, or a later run, changed since is left.
+"""Undo a run: pull, find what runs without an answer wrote, read from the journal what the run wrote, read the records
+live, plan which of the values that it replaced can come back, and write those like any other plan. What somebody, or a
+later run, changed since is left.
 
 What is taken back is noted before the first write, so that no later run brings it back by itself.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import polars as pl
 
 from engage_sync.core.plan import Bucket, ObjectPlan
 from engage_sync.core.undo import standing, superseded
-from engage_sync.errors import Mistake
 from engage_sync.state.undone import ROLLBACK
+from engage_sync.sync.claims import catch_up
 from engage_sync.sync.doctor import remember_account
 from engage_sync.sync.progress import SILENT, Progress
 from engage_sync.sync.pull import pull as pull_connector
-from engage_sync.sync.push import Target, count_buckets, push
-from engage_sync.sync.readback import read_back, verified_json
-from engage_sync.sync.reports import Clock, Report, Running, running
+from engage_sync.sync.push import Target, count_buckets
+from engage_sync.sync.readback import verified_json
+from engage_sync.sync.reports import Clock, Report, Running, known_run, running
+from engage_sync.sync.sending import leave, send
 from engage_sync.sync.sessions import Session
-from engage_sync.sync.undo_plan import Taking, Undoing, changes_of, disown, judge, plan_of, taken, taking, unreached
-from engage_sync.sync.wiring import Workspace
+from engage_sync.sync.undo_plan import (
+    Taking,
+    Undoing,
+    changes_of,
+    declared,
+    judge,
+    note_standing,
+    plan_of,
+    taken,
+    taking,
+    unanswered,
+    unreached,
+)
+from engage_sync.sync.wiring import Workspace, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,39 +79,54 @@ def rollback(
 ) -> Undone:
     """Take back what run `undone` wrote. An unknown run is a Mistake."""
     state = workspace.state
-    if state.run(undone) is None:
-        newest = state.runs(1)
-        hint = f"the newest is run {newest[0].id}" if newest else "there are no runs yet"
-        raise Mistake(f"there is no run {undone}; {hint}")
+    known_run(workspace, undone)
     with running(workspace, ROLLBACK, clock(), clock) as current:
         current.undone = undone
-        state.keep_summary(current.id, json.dumps({"undone": undone}))
-        around = state.journal_around(undone)
-        values = standing(around, state.rollbacks(), undone)
-        nothing = _nothing(workspace, around, values, undone)
-        names = values["connector"].unique(maintain_order=True).to_list()
-        known = [file.name for file in workspace.connector_files() if file.name in names]
+        state.add_to_summary(current.id, {"undone": undone})
+        known = _concerned(workspace, undone)
         if not known:
+            around, values = _written(workspace, undone)
+            nothing = _nothing(workspace, around, values, undone)
             return _finish(workspace, current, [], unreached(values, {}), nothing, confirm, progress)
-        with current.opened(known[0] if len(known) == 1 else None) as sessions:
-            objects = [
-                one
-                for session in sessions
-                if session.file.name in known
-                for one in _planned(workspace, session, values, current, progress)
-            ]
-            left = unreached(values, {one.file.name: one for one in sessions}, objects)
+        with current.opened(known) as sessions:
+            for session in sessions:
+                _catch_up(workspace, session, current, progress)
+            around, values = _written(workspace, undone)
+            objects = [one for session in sessions for one in _planned(workspace, session, values, progress)]
+            open_ = unanswered(workspace, undone, values)
+            left = pl.concat([unreached(values, {one.file.name: one for one in sessions}, objects), open_])
+            nothing = _nothing(workspace, around, values, undone) if open_.is_empty() else None
             return _finish(workspace, current, objects, left, nothing, confirm, progress)
 
 
-def forget_undone(target: Target, plan: ObjectPlan, *, whole: bool) -> frozenset[tuple[str, str]]:
+def _written(workspace: Workspace, undone: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Give the journal around a run, and the values of the run that stand."""
+    around = workspace.state.journal_around(undone)
+    return around, standing(around, workspace.state.rollbacks(), undone)
+
+
+def _concerned(workspace: Workspace, undone: int) -> frozenset[str]:
+    """Give the connectors in which something of a run stands, or may: it had no answer, or what came after it had."""
+    around, values = _written(workspace, undone)
+    touched = frozenset(around.filter(pl.col("run") == undone)["connector"])
+    names = set(values["connector"])
+    for file, item in declared(workspace):
+        meant = workspace.state.intents(file.name, item.object)
+        if (meant["run"] == undone).any() or (file.name in touched and not meant.is_empty()):
+            names.add(file.name)
+    return frozenset(file.name for file in workspace.connector_files() if file.name in names)
+
+
+def forget_undone(
+    target: Target, plan: ObjectPlan, undone: pl.DataFrame, gone: pl.DataFrame, *, whole: bool
+) -> frozenset[tuple[str, str]]:
     """Forget what a rollback took back where it is no matter any more, before a push writes anything; give the record
-    and field of a person's values that the plan puts back. Not `whole`: the plan is about a part of what is wanted."""
+    and field of a person's values that the plan puts back. `undone` and `gone` are as the state gives them. Not
+    `whole`: the plan is about a part of what is wanted."""
     state, object_ = target.workspace.state, target.kind.object
-    undone = state.undone(target.name, object_)
     if undone.is_empty():
         return frozenset()
-    moves = state.gone(target.name, object_).drop_nulls("moved_to").join(undone, on="record", how="semi")
+    moves = gone.drop_nulls("moved_to").join(undone, on="record", how="semi")
     if not moves.is_empty():
         state.follow_undone(target.name, object_, moves)
         undone = state.undone(target.name, object_)
@@ -109,11 +136,12 @@ def forget_undone(target: Target, plan: ObjectPlan, *, whole: bool) -> frozenset
     return frozenset(left.select("record", "field").iter_rows())
 
 
-def release_undone(target: Target, undone: int) -> None:
-    """Forget what a rollback of run `undone` took back of one object, because a person wants it written again."""
-    state, object_ = target.workspace.state, target.kind.object
-    kept = state.undone(target.name, object_).filter(pl.col("undone") == undone)
-    state.drop_undone(target.name, object_, kept.select("record", "field"))
+def release_undone(target: Target, undone: pl.DataFrame, releases: int) -> pl.DataFrame:
+    """Forget what a rollback of run `releases` took back of one object, because a person wants it written again; give
+    what is left of `undone`."""
+    released = pl.col("undone") == releases
+    target.workspace.state.drop_undone(target.name, target.kind.object, undone.filter(released))
+    return undone.filter(~released)
 
 
 def _nothing(workspace: Workspace, around: pl.DataFrame, values: pl.DataFrame, undone: int) -> str | None:
@@ -126,16 +154,27 @@ def _nothing(workspace: Workspace, around: pl.DataFrame, values: pl.DataFrame, u
     return f"run {undone} wrote nothing to a CRM: there is nothing to take back"
 
 
-def _planned(
-    workspace: Workspace, session: Session, values: pl.DataFrame, current: Running, progress: Progress
-) -> list[Taking]:
-    """Pull one connector and judge what the run wrote there; an error of it ends its part."""
-    mine = values.filter(pl.col("connector") == session.file.name)
-    found: list[Taking] = []
+def _catch_up(workspace: Workspace, session: Session, current: Running, progress: Progress) -> None:
+    """Pull one connector, and record what runs without an answer turn out to have written; an error of it ends its
+    part."""
+    since = current.clock()
     with session.guarded():
         pull_connector(workspace, session.file, session.connector, run=current.id, progress=progress.pulled)
         session.schema = session.connector.check()
         remember_account(workspace, session.file, session.schema)
+        for item in session.file.objects:
+            kind = kind_of(item, session.connector.limits)
+            target = Target(workspace, session.connector, session.file.name, kind, current.id, current.clock)
+            catch_up(target, item, pulled_since=since)
+
+
+def _planned(workspace: Workspace, session: Session, values: pl.DataFrame, progress: Progress) -> list[Taking]:
+    """Judge what the run wrote in one connector; an error of it ends its part."""
+    mine = values.filter(pl.col("connector") == session.file.name)
+    found: list[Taking] = []
+    if session.error is not None:
+        return found
+    with session.guarded():
         for (name,), rows in mine.group_by("object", maintain_order=True):
             one = taking(session, str(name), rows)
             if one is not None:
@@ -154,7 +193,8 @@ def _finish(
     confirm: Confirm,
     progress: Progress,
 ) -> Undone:
-    """Show the plan, keep it with the run, and where it is confirmed write it."""
+    """Show the plan, keep it with the run, and where it is confirmed write it. One that restores nothing, about which
+    nobody was asked, changes nothing."""
     undone = current.undone or 0
     parts = [changes_of(workspace, one) for one in objects]
     delivered = workspace.state.deliveries(run=undone)
@@ -168,12 +208,11 @@ def _finish(
     current.only_shown = not agreed
     go_on = agreed and not plan.restores().is_empty()
     restored = 0
-    if agreed and objects:
-        for one in objects:
-            disown(workspace, one, current.id)
-        rows = pl.concat(taken(workspace, one) for one in objects)
-        workspace.state.save_undone(rows, current.id)
     if go_on:
+        rows = pl.concat(taken(workspace, one) for one in objects)
+        workspace.state.save_undone(rows, current.id)  # first: it says what of the rest is somebody else's
+        for one in objects:
+            note_standing(workspace, one, current.id)
         for one, changes in zip(objects, parts, strict=True):
             restored += _write(workspace, current, one, plan_of(one, changes), progress)
     return Undone(plan, current.finish(None), go_on, restored)
@@ -183,19 +222,14 @@ def _write(workspace: Workspace, current: Running, one: Taking, plan: ObjectPlan
     """Write the values of one object back; give how many were."""
     session = one.session
     if session.error is not None:
+        leave(session, plan, session.error)
         return 0
     unique = None if one.map is None else one.map.match_external_id
     target = Target(
         *(workspace, session.connector, session.file.name, one.kind, current.id, current.clock, unique),
-        whole=False,
+        settles=False,
         theirs=frozenset(one.judged.filter(~pl.col("ours")).select("record", "field").iter_rows()),
     )
-    pushed = push(target, plan, partial(progress.pushed, one.kind.object))
-    session.error = pushed.error
-    verified = read_back(target, plan, pushed, session.file.verify, one.fields)
-    if verified is not None:
-        session.verified[one.kind.object] = verified
-    session.incomplete |= not {Bucket.FAILED, Bucket.REFUSED}.isdisjoint(pushed.buckets.values())
-    session.buckets[one.kind.object] = count_buckets(plan, pushed, held=False)
+    pushed = send(session, target, plan, one.fields, progress)
     written = [record for record, bucket in pushed.buckets.items() if bucket is Bucket.WRITTEN]
     return plan.changes.filter(pl.col("record").is_in(written)).height

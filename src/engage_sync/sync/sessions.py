@@ -66,9 +66,9 @@ class Session:
         except EngageError as error:
             self.error = error
 
-    def free(self) -> bool:
-        """Tell whether the push reached the CRM: planned, held by no brake, and without an error that ended it."""
-        return self.error is None and self.prepared is not None and not self.prepared.held
+    def free(self) -> Prepared | None:
+        """Give the plan where nothing stands in its way: no brake holds it, and no error ended the connector's part."""
+        return None if self.error is not None or self.prepared is None or self.prepared.held else self.prepared
 
     def planned(self) -> Mapping[str, ObjectPlan]:
         """Give the plan of each object; none where it did not get that far."""

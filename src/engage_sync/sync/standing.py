@@ -16,7 +16,7 @@ from engage_sync.config.project import ConnectorFile
 from engage_sync.core.definitions import Entity
 from engage_sync.core.groups import MARKS
 from engage_sync.state import instants
-from engage_sync.sync.compute import CONTESTED
+from engage_sync.state.links import CONTESTED
 from engage_sync.sync.documents import read_fields
 from engage_sync.sync.outbox import FIELD
 from engage_sync.sync.wiring import Workspace

@@ -8,14 +8,15 @@ from typing import TypedDict
 import polars as pl
 
 from engage_sync.config.project import ConnectorFile
-from engage_sync.sync.compute import CONTESTED
+from engage_sync.state.links import CONTESTED
+from engage_sync.state.runs import Run
 from engage_sync.sync.drift_answers import Counts, drift_counts
 from engage_sync.sync.failures import declared_failures
 from engage_sync.sync.pull import last_record_at
 from engage_sync.sync.reconcile import note_of
 from engage_sync.sync.rows import iso_text
 from engage_sync.sync.suspension import QuotaAnswer, quota, suspension
-from engage_sync.sync.views import DELIVERED, Json, RunAnswer, runs_json
+from engage_sync.sync.views import DELIVERED, Json, RunAnswer, run_json
 from engage_sync.sync.waiting_runs import WaitingRun, waiting_runs
 from engage_sync.sync.wiring import Workspace
 
@@ -65,12 +66,12 @@ class StatusAnswer(TypedDict):
 
 def status_json(workspace: Workspace, now: datetime) -> StatusAnswer:
     """Give each connector's last successful pull and push, and the newest run."""
-    latest = runs_json(workspace, RUNS_LOOKED_AT)
+    latest = [(run, run_json(run)) for run in workspace.state.runs(RUNS_LOOKED_AT)]
     newest = workspace.state.newest_recorded()
     files = workspace.project.connectors
     waiting, failing = waiting_runs(workspace), declared_failures(workspace)
     return {
-        "newest_run": latest[0] if latest else None,
+        "newest_run": latest[0][1] if latest else None,
         "held": waiting[0] if waiting else None,
         "waiting": waiting,
         "signals": dict.fromkeys(DELIVERY_ENDS, 0) | workspace.state.delivery_counts(),
@@ -81,19 +82,23 @@ def status_json(workspace: Workspace, now: datetime) -> StatusAnswer:
 
 
 def _connector_status(
-    workspace: Workspace, file: ConnectorFile, latest: list[RunAnswer], failing: pl.DataFrame, now: datetime
+    workspace: Workspace,
+    file: ConnectorFile,
+    latest: list[tuple[Run, RunAnswer]],
+    failing: pl.DataFrame,
+    now: datetime,
 ) -> ConnectorAnswer:
-    mine = [run for run in latest if file.name in run["connectors"]]
-    reached = [run for run in mine if file.name not in run["errors"]]
-    pulled = next((run for run in reached if run["command"] in {"sync", "plan", "pull"}), None)
-    pushed = next((run for run in mine if _is_push(run, file.name)), None)
+    mine = [(run, told) for run, told in latest if file.name in told["connectors"]]
+    reached = [told for _, told in mine if file.name not in told["errors"]]
+    pulled = next((told for told in reached if told["command"] in {"sync", "plan", "pull"}), None)
+    push, pushed = next(((run, told) for run, told in mine if _is_push(told, file.name)), (None, None))
     return {
         "last_pull": None if pulled is None else pulled["started_at"],
         "last_push": None if pushed is None else pushed["started_at"],
         "records": {} if pushed is None else pushed["connectors"][file.name],
         "linked": {item.object: _linked(workspace, file.name, item.object) for item in file.objects},
         "failures": failing.filter(pl.col("connector") == file.name).height,
-        "drift": drift_counts(workspace, None if pushed is None else pushed["run"], file.name),
+        "drift": drift_counts(push, file.name),
         "last_record_at": {item.object: last_record_at(workspace, file.name, item.object) for item in file.objects},
         "reconciled": note_of(workspace, file.name),
         "suspended": _suspended(workspace, file.name, now),

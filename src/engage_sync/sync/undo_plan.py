@@ -5,15 +5,16 @@ state, and writes to neither.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
+from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Kind, Unsupported
 from engage_sync.core.definitions import ObjectMap
 from engage_sync.core.plan import CHANGES, FORGET, REMEMBER, Bucket, ObjectPlan
-from engage_sync.core.undo import LEFT, RESTORE, STANDS, judged, taken_back
+from engage_sync.core.undo import LEFT, RESTORE, STANDS, disowned, judged, taken_back, with_text
 from engage_sync.sync.readback import Fields
 from engage_sync.sync.sessions import Session
 from engage_sync.sync.wiring import ENTITIES, Workspace, kind_of
@@ -79,8 +80,10 @@ def judge(workspace: Workspace, one: Taking) -> None:
         elif not known.writable:
             why[name] = f"{name} is read-only for these credentials"
     hindrances = pl.DataFrame([(None, name, text) for name, text in why.items()], schema=one.gone.schema, orient="row")
+    state, key = workspace.state, (one.session.file.name, one.kind.object)
+    written = state.written(*key, one.values["field"].unique().sort().to_list())
     one.judged = judged(
-        one.values,
+        with_text(one.values, disowned(written, state.undone(*key)), "last.", "last"),
         live,
         pl.concat([one.gone, hindrances]),
         one.fields.types,
@@ -153,6 +156,35 @@ def unreached(values: pl.DataFrame, sessions: Mapping[str, Session], reached: Se
     return pl.concat(parts)
 
 
+def unanswered(workspace: Workspace, undone: int, values: pl.DataFrame) -> pl.DataFrame:
+    """Give the changes that run `undone` had no answer for, as LEFT, where nobody knows by now what became of them."""
+    parts = [pl.DataFrame(schema=CHANGES)]
+    for file, item in declared(workspace):
+        meant = workspace.state.intents(file.name, item.object).filter(
+            (pl.col("run") == undone) & pl.col("value").ne_missing(pl.col("before"))
+        )
+        if meant.is_empty():
+            continue
+        live = workspace.state.records(file.name, item.object, meant["field"].unique().sort().to_list())
+        here = (pl.col("connector") == file.name) & (pl.col("object") == item.object)
+        rows = with_text(meant, live, "crm.", "live").join(values.filter(here), on=["record", "field"], how="anti")
+        told = rows.with_columns(
+            connector=pl.lit(file.name),
+            object=pl.lit(item.object),
+            entity=pl.lit(item.entity.value),
+            decision=pl.lit(LEFT),
+            reason=pl.lit(f"no answer came for what run {undone} was to write, and whether it did cannot be told yet"),
+            after="value",
+        )
+        parts.append(_changes(told, workspace.state.links(file.name, item.object)))
+    return pl.concat(parts)
+
+
+def declared(workspace: Workspace) -> Iterator[tuple[ConnectorFile, ObjectMap]]:
+    """Give every declared object with its connector."""
+    return ((file, item) for file in workspace.connector_files() for item in file.objects)
+
+
 def _changes(rows: pl.DataFrame, links: pl.DataFrame | None) -> pl.DataFrame:
     """Bring judged values to the form of a plan: what the CRM holds is `before`, what comes back is `after`."""
     named = rows.drop("after").rename({"before": "after", "live": "before"})
@@ -170,12 +202,14 @@ def taken(workspace: Workspace, one: Taking) -> pl.DataFrame:
     return rows.with_columns(connector=pl.lit(name), object=pl.lit(object_))
 
 
-def disown(workspace: Workspace, one: Taking, run: int) -> None:
-    """Forget that we wrote what is somebody else's by now: what stands there is theirs, whatever they make of it."""
-    rows = one.judged.filter("theirs").group_by("record", maintain_order=True).agg("field")
-    texts = [json.dumps(dict.fromkeys(names)) for names in rows["field"].to_list()]
-    forgotten = rows.select("record", values=pl.Series(texts, dtype=pl.String))
-    workspace.state.remember(one.session.file.name, one.kind.object, forgotten, run)
+def note_standing(workspace: Workspace, one: Taking, run: int) -> None:
+    """Remember what stands there where the rollback writes nothing, as it would what it writes: nothing of it is still
+    to be put back, whatever somebody makes of it. That it is theirs says the note of what was taken back."""
+    rows = one.judged.filter(pl.col("theirs") | pl.col("back"))
+    lines = rows.group_by("record", maintain_order=True).agg("field", "live")
+    texts = [json.dumps(dict(zip(names, live, strict=True))) for _, names, live in lines.iter_rows()]
+    known = lines.select("record", values=pl.Series(texts, dtype=pl.String))
+    workspace.state.remember(one.session.file.name, one.kind.object, known, run)
 
 
 def changes_of(workspace: Workspace, one: Taking) -> pl.DataFrame:

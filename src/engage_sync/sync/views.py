@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +14,6 @@ from engage_sync.core.types import TYPES
 from engage_sync.errors import Mistake
 from engage_sync.state.runs import Run
 from engage_sync.sync.addresses import record_urls
-from engage_sync.sync.approval import known_run
 from engage_sync.sync.compute import compute, documents
 from engage_sync.sync.computed import Computed
 from engage_sync.sync.cycle import Report
@@ -26,6 +24,7 @@ from engage_sync.sync.failures import waiting_json
 from engage_sync.sync.moves import switching
 from engage_sync.sync.provisioning import Provisioning
 from engage_sync.sync.readback import verified_json
+from engage_sync.sync.reports import known_run
 from engage_sync.sync.rows import BOOKKEEPING, iso_text, json_value, rows
 from engage_sync.sync.wiring import Workspace
 
@@ -81,8 +80,7 @@ def json_rows(workspace: Workspace, shown: Shown) -> pl.Series:
 
 def counts_of(run: Run) -> dict[str, int]:
     """Give the tallies kept with a run."""
-    found = json.loads(run.summary or "{}").get("counts", {})
-    return {str(name): int(value) for name, value in found.items()}
+    return {str(name): int(value) for name, value in run.summary.get("counts", {}).items()}
 
 
 def report_json(report: Report) -> Json:
@@ -239,7 +237,7 @@ class ComputedAnswer(TypedDict):
 
 def run_json(run: Run) -> RunAnswer:
     """Give one run as `runs` and `status` show it."""
-    summary = json.loads(run.summary or "{}")
+    summary = run.summary
     errors = summary.get("errors", {})
     return {
         "run": run.id,

@@ -4,10 +4,9 @@ Reads the run table; approves, plans and writes nothing.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from engage_sync.core.holds import Hold, HoldKind
 from engage_sync.state.runs import Run
@@ -30,76 +29,135 @@ class WaitingRun(TypedDict):
     holds: list[dict[str, object]]
 
 
-def summary_of(run: Run) -> Mapping[str, Any]:
-    """Give what was kept with a run."""
-    found: dict[str, Any] = json.loads(run.summary or "{}")
-    return found
-
-
 def holds_of(run: Run) -> tuple[Hold, ...]:
     """Give what held a run."""
-    return tuple(Hold.from_json(hold) for hold in summary_of(run).get("holds", ()))
+    return tuple(Hold.from_json(hold) for hold in run.summary.get("holds", ()))
 
 
 def scope_of(run: Run) -> Scope:
     """Tell what a run planned."""
-    return Scope(summary_of(run).get("scope", Scope.FAILED if run.command == "retry" else Scope.ALL))
+    return Scope(run.summary.get("scope", Scope.FAILED if run.command == "retry" else Scope.ALL))
+
+
+@dataclass(frozen=True, slots=True)
+class Like:
+    """What makes runs alike: a run ends only what waits of its like. `releases` is the run whose values a release was
+    to write again, which a rollback took back."""
+
+    only_planned: bool
+    scope: Scope
+    releases: int | None = None
+
+    @classmethod
+    def of(cls, run: Run) -> Like:
+        """Tell what a run was like."""
+        scope = scope_of(run)
+        return cls(run.command == "plan", scope, run.summary.get("releases") if scope is Scope.RELEASED else None)
+
+
+PUSHED_ALL = Like(only_planned=False, scope=Scope.ALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was kept with a run that tells whether it waits, read once."""
+
+    run: Run
+    like: Like
+    holds: tuple[Hold, ...]
+    reached: frozenset[str]
+    """The connectors that it planned."""
+    approved_by: int | None
+
+    @classmethod
+    def of(cls, run: Run) -> Kept:
+        """Read a run."""
+        return cls(run, Like.of(run), holds_of(run), _reached(run), run.summary.get("approved_by"))
+
+    def held(self) -> frozenset[str]:
+        """Give the connectors that it held."""
+        return frozenset(hold.connector for hold in self.holds if hold.connector is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
     """The runs that planned each connector, newest first, down to the newest that planned all of it to push it. A
-    `plan` writes nothing, a retry or a release is about a part: such a run ends only what waits of its like."""
+    `plan` writes nothing, a retry is about a part: such a run ends only what waits of its like. A release waits for as
+    long as a value that it is about is kept back: no other run writes that."""
 
-    by: Mapping[str, Sequence[Run]]
+    by: Mapping[str, Sequence[Kept]]
+    kept_back: Mapping[str, frozenset[int]]
+    """By connector, the runs of which a rollback keeps values back."""
 
     def waiting(self, run: Run) -> frozenset[str]:
         """Give the connectors for which a run waits: it held them, and none that planned the same came after it."""
-        if "approved_by" in summary_of(run):
+        one = Kept.of(run)
+        if one.approved_by is not None:
             return frozenset()
-        held = {hold.connector for hold in holds_of(run)}
         return frozenset(
             name
-            for name, runs in self.by.items()
-            if name in held and next((one.id for one in runs if _like(one) == _like(run)), None) == run.id
+            for name in self._matters(one, one.held() & self.by.keys())
+            if self._newest(name).get(one.like) == run.id
         )
 
+    def _matters(self, one: Kept, names: Iterable[str]) -> list[str]:
+        """Give those connectors in which a run can still change anything."""
+        if one.like.scope is not Scope.RELEASED:
+            return list(names)
+        return [name for name in names if one.like.releases in self.kept_back.get(name, ())]
+
+    def _newest(self, connector: str) -> dict[Like, int]:
+        """Give, of each like, the newest run that planned a connector."""
+        return {one.like: one.run.id for one in reversed(self.by[connector])}
+
+    def open(self, connector: str) -> list[Kept]:
+        """Give the runs that wait for a connector."""
+        newest = self._newest(connector)
+        return [
+            one
+            for one in self.by[connector]
+            if one.approved_by is None
+            and connector in one.held()
+            and newest[one.like] == one.run.id
+            and self._matters(one, [connector])
+        ]
+
     def after(self, run: Run) -> Run | None:
-        """Give the newest run that overtook a run in a connector that it held."""
-        held = {hold.connector for hold in holds_of(run)}
-        ends = {_like(run), (False, Scope.ALL)}
-        runs = [one for name in held & self.by.keys() for one in self.by[name or ""] if _like(one) in ends]
+        """Give the newest run that overtook a run in a connector that it held and that it still mattered to."""
+        this = Kept.of(run)
+        ends = {this.like} if this.like.scope is Scope.RELEASED else {this.like, PUSHED_ALL}
+        names = self._matters(this, this.held() & self.by.keys())
+        runs = [one.run for name in names for one in self.by[name] if one.like in ends]
         return max((one for one in runs if one.id > run.id), key=lambda one: one.id, default=None)
-
-
-def _like(run: Run) -> tuple[bool, Scope]:
-    return run.command == "plan", scope_of(run)
 
 
 def planned(workspace: Workspace) -> Planned:
     """Look through the newest runs."""
     names = [file.name for file in workspace.project.connectors]
-    found: dict[str, list[Run]] = {}
+    undone = workspace.state.undone_runs()
+    kept_back = {name: frozenset(of for connector, of, _ in undone if connector == name) for name in names}
+    taken_back = min((by for _, _, by in undone), default=None)
+    found: dict[str, list[Kept]] = {}
     for limit in LOOKED_AT:
         runs = workspace.state.runs(limit)
         found, open_ = {name: [] for name in names}, set(names)
-        for run in runs:
-            if not open_:
-                break
-            here = open_ & _reached(run)
-            for name in here:
-                found[name].append(run)
-            if _like(run) == (False, Scope.ALL):
-                open_ -= here
-        if not open_ or len(runs) < limit:
+        for one in map(Kept.of, runs):
+            if not open_ and (taken_back is None or one.run.id < taken_back):
+                return Planned(found, kept_back)
+            for name in one.reached & kept_back.keys():
+                if name in open_ or one.like.releases in kept_back[name]:
+                    found[name].append(one)
+            if one.like == PUSHED_ALL:
+                open_ -= one.reached
+        if len(runs) < limit:
             break
-    return Planned(found)
+    return Planned(found, kept_back)
 
 
 def _reached(run: Run) -> frozenset[str]:
     """Give the connectors that a run planned. An approval that did not reach its CRM, or died, counts for nothing: the
     run that it continued can be approved again."""
-    summary = summary_of(run)
+    summary = run.summary
     if run.finished_at is None or "counts" not in summary or "connectors" not in summary:
         return frozenset()
     errors = frozenset(summary.get("errors", ()))
@@ -113,21 +171,21 @@ def waiting_runs(workspace: Workspace) -> list[WaitingRun]:
     """Give the held runs that wait for a person or for their cause to go, the newest first; for each connector one:
     where several wait, the one about all of it."""
     known = planned(workspace)
-    chosen: dict[int, tuple[Run, set[str]]] = {}
-    for name, runs in known.by.items():
-        held = [run for run in runs if name in known.waiting(run)]
-        if held:
-            run = min(held, key=lambda one: (_like(one) != (False, Scope.ALL), -one.id))
-            chosen.setdefault(run.id, (run, set()))[1].add(name)
-    return [_told(run, names) for _, (run, names) in sorted(chosen.items(), reverse=True)]
+    chosen: dict[int, tuple[Kept, set[str]]] = {}
+    for name in known.by:
+        waits = known.open(name)
+        if waits:
+            one = min(waits, key=lambda kept: (kept.like != PUSHED_ALL, -kept.run.id))
+            chosen.setdefault(one.run.id, (one, set()))[1].add(name)
+    return [_told(kept, names) for _, (kept, names) in sorted(chosen.items(), reverse=True)]
 
 
-def _told(run: Run, names: set[str]) -> WaitingRun:
-    holds = [hold for hold in holds_of(run) if hold.connector in names]
+def _told(kept: Kept, names: set[str]) -> WaitingRun:
+    holds = [hold for hold in kept.holds if hold.connector in names]
     return {
-        "run": run.id,
-        "command": run.command,
-        "as_of": iso_text(run.as_of),
+        "run": kept.run.id,
+        "command": kept.run.command,
+        "as_of": iso_text(kept.run.as_of),
         "held": [hold.sentence for hold in holds],
         "holds": [hold.json() for hold in holds],
     }
@@ -141,7 +199,7 @@ def why_not(known: Planned, run: Run) -> str | None:
     if not holds:
         ended = "is not finished" if run.finished_at is None else f"ended {run.status}"
         return f"run {run.id} was not held (it {ended}), so nothing of it waits"
-    if (by := summary_of(run).get("approved_by")) is not None:
+    if (by := run.summary.get("approved_by")) is not None:
         return f"run {run.id} was approved already: run {by} went on with it, and nothing of it waits"
     if all(hold.connector is None for hold in holds):
         kinds = {hold.kind for hold in holds}
@@ -151,7 +209,10 @@ def why_not(known: Planned, run: Run) -> str | None:
 
 
 def _overtaken(known: Planned, run: Run) -> str:
-    newer = known.after(run)
+    newer, releases = known.after(run), Like.of(run).releases
+    if newer is None and releases is not None:
+        of = f"no value that a rollback of run {releases} took back is kept back"
+        return f"nothing of run {run.id} waits any more: {of}"
     if newer is None:
         return f"nothing of run {run.id} waits any more: {AGAIN}"
     what = f"run {run.id} was overtaken by run {newer.id} ({newer.command}, as of {iso_text(newer.as_of)})"

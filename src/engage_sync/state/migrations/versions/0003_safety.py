@@ -1,5 +1,5 @@
 """Keep when a refused record is tried again, who changed a field of ours, what was undone, former links, what a run is
-about to write, and since when a record waits for quota."""
+about to write, whose value it replaced, and since when a record waits for quota."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ _DOCUMENT = sa.Text().with_variant(postgresql.JSONB(), "postgresql")
 def upgrade() -> None:
     for name in ("wanted", "described", "next_at"):
         op.add_column("engage_failure", sa.Column(name, sa.Text(), nullable=True))
+    op.add_column("engage_journal", sa.Column("theirs", sa.Text(), nullable=True))
     op.create_table(
         "engage_drift",
         *_place("field"),
@@ -67,6 +68,7 @@ def upgrade() -> None:
         sa.Column("properties", _DOCUMENT, nullable=False),
         sa.Column("before", _DOCUMENT, nullable=False),
         sa.Column("at", sa.String(), nullable=False),
+        sa.Column("theirs", _DOCUMENT, nullable=False),
         sa.PrimaryKeyConstraint("object_id", "record", "run"),
         sqlite_with_rowid=False,
     )
