@@ -43,6 +43,13 @@ def test_an_error_inside_frees_it_and_passes_as_it_is(state: State) -> None:
         pass
 
 
+def test_what_is_given_up_is_free_at_once(state: State) -> None:
+    """PostgreSQL frees a lock some time after its connection is closed: it has to be told."""
+    for _ in range(100):
+        with state.lock("sync"):
+            pass
+
+
 def test_readers_and_writers_do_not_need_it(place: Place, state: State) -> None:
     with state.lock("sync"), place.open() as other:
         other.set_note("a", "b")

@@ -9,7 +9,7 @@ import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
@@ -117,7 +117,7 @@ class PostgreSQL(Backend):
         try:
             yield
         finally:
-            self._lock.close()
+            _unlock(self._lock)
             self._lock, self._owner = before
 
     def _take_lock(self, owner: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -157,6 +157,14 @@ class PostgreSQL(Backend):
         if isinstance(error, psycopg.Error | adbc_driver_manager.Error) and _LOST.search(str(error)):
             return _first_line(error)
         return None
+
+
+def _unlock(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Let go of the run lock and its connection. By the closing alone the server would free it only when it notices,
+    and the next run, a moment later, would find it taken."""
+    with suppress(psycopg.Error), connection:  # a server that is gone has let go
+        connection.execute("SELECT pg_advisory_unlock_all()")
+    connection.close()
 
 
 def _first_line(error: Exception) -> str:
