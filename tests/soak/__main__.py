@@ -33,6 +33,8 @@ EDITS_KEPT = 12
 """Of each record, the newest: the sandboxes keep every edit for ever, which is their memory, not the product's."""
 COMPACTED = 50
 """Cycles between two compactions of the events, which a project does at night: then as many events stay as it keeps."""
+MEANT = 1.5
+"""Many kinds strike some of the calls only: so much more is armed than is meant."""
 LYING = "empty_results"
 """Of a list, an end that is told too early: no reader can know. Writes are checked by their answers."""
 
@@ -72,7 +74,7 @@ def arm(faults: Faults, kinds: Mapping[str, FaultKind], share: float, seed: int)
     for number, name in enumerate(passing):
         seconds = 0.02 if name.startswith("hang") else 1.0
         kind = "write" if name == LYING else "*"
-        probability = share / len(passing)
+        probability = MEANT * share / len(passing)
         faults.add(Fault(name, kind=kind, times=None, probability=probability, seed=seed + number, seconds=seconds))
 
 
