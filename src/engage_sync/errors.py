@@ -8,7 +8,8 @@
     │   └── Transient  5  the same, seen once: worth another try, after `retry_after` seconds where the CRM told
     │       └── Suspended 5  nothing more may be asked of the CRM for a long while: a daily limit, our share, a move
     ├── LoginFailed    6  the CRM refused the credentials
-    └── Misbehaved     7  an answer that was not understood
+    ├── Misbehaved     7  an answer that was not understood
+    └── Stopped      130  the process was asked to end; what was under way took effect
 
 Anything else that reaches the top is a bug (70). A refused record is never an exception: it is an outcome.
 """
@@ -24,7 +25,7 @@ EXIT_PARTIAL = 1
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130
 """Ctrl-C, as shells have it."""
-EXIT_ORDER = (70, 7, 6, 5, 3, 1)
+EXIT_ORDER = (70, EXIT_INTERRUPTED, 7, 6, 5, 4, 3, 1)
 """With several connectors the process ends with the first of these that any of them met."""
 
 
@@ -117,3 +118,9 @@ class Misbehaved(EngageError):
     def __init__(self, what: str, answer: str | None = None) -> None:
         self.answer = answer
         super().__init__(what)
+
+
+class Stopped(EngageError):
+    """The process was asked to end: nothing more is sent, what was under way took effect."""
+
+    exit_code: ClassVar[int] = EXIT_INTERRUPTED

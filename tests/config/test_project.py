@@ -224,7 +224,10 @@ def test_every_problem_of_every_file_at_once(tmp_path: Path) -> None:
         ("server:\n  port: 70000", "2: `port` must be less than or equal to 65535"),
         (
             "source: {url: x}",
-            "1: unknown key `source`; valid here: `brakes`, `database`, `events`, `server`, `timezone`",
+            (
+                "1: unknown key `source`; valid here are, among others, `server`, `brakes`, `database`, `logs`,"
+                " `events`, `daemon`, `alerts`, `timezone`"
+            ),
         ),
     ],
 )

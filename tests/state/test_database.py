@@ -218,3 +218,18 @@ def test_a_state_closes_its_file_for_good(place: Place) -> None:
         assert str(place.file()) not in open_files
     with place.open() as again:
         assert len(live(again)) == 1
+
+
+def test_a_closed_state_stays_closed(place: Place) -> None:
+    """SQLite's file would be opened behind the gate's back."""
+    state = place.open()
+    with state._database.reading() as transaction:
+        state.close()
+        assert transaction.first("SELECT 1") == (1,)  # what is under way ends
+    state.close()
+    for use in (lambda: state.set_note("a", "b"), lambda: live(state), lambda: state.note("a")):
+        with pytest.raises(RuntimeError, match="was closed"):
+            use()
+    if place.dialect == "sqlite":
+        open_files = {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
+        assert str(place.file()) not in open_files

@@ -15,13 +15,16 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, NullPool, create_engine
 
-from engage_sync.errors import Mistake
-from engage_sync.state import migrate, tables
+from engage_sync.errors import Mistake, Unreachable
+from engage_sync.state import daemon_tables, migrate, tables
 from engage_sync.state.store import State
 from tests.forks import fork
 
 from .conftest import NOW, Place
 from .outbox import changes, told
+
+METADATA = tables.RunRow.metadata
+assert METADATA is daemon_tables.LeaseRow.metadata
 
 
 def engine(place: Place) -> Engine:
@@ -45,7 +48,7 @@ def test_a_migrated_schema_equals_the_declared_tables(empty: Place) -> None:
         context = MigrationContext.configure(
             connection, opts={"version_table": migrate.VERSION_TABLE, "compare_server_default": True}
         )
-        assert compare_metadata(context, tables.RunRow.metadata) == []
+        assert compare_metadata(context, METADATA) == []
 
 
 def test_the_comparison_sees_a_difference(empty: Place) -> None:
@@ -54,14 +57,14 @@ def test_the_comparison_sees_a_difference(empty: Place) -> None:
     run_sql(empty, "DROP TABLE engage_note")
     with engine(empty).connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": migrate.VERSION_TABLE})
-        assert len(compare_metadata(context, tables.RunRow.metadata)) == 2
+        assert len(compare_metadata(context, METADATA)) == 2
 
 
 def test_a_fresh_schema_holds_the_same_statements(tmp_path: Path) -> None:
     """SQLite keeps the text of every statement, with what Alembic does not compare."""
     migrated, fresh = tmp_path / "migrated.db", tmp_path / "fresh.db"
     State.open(f"sqlite:///{migrated}", key_file=tmp_path / "key").close()
-    tables.RunRow.metadata.create_all(create_engine(f"sqlite:///{fresh}", poolclass=NullPool))
+    METADATA.create_all(create_engine(f"sqlite:///{fresh}", poolclass=NullPool))
 
     def statements(path: Path) -> set[str]:
         connection = sqlite3.connect(path)
@@ -131,7 +134,38 @@ def test_a_full_database_of_the_first_version_goes_on(empty: Place) -> None:
         assert state.pending_deliveries()["key"].to_list() == ["k"]
     with engine(empty).connect() as connection:
         context = MigrationContext.configure(connection, opts={"version_table": migrate.VERSION_TABLE})
-        assert compare_metadata(context, tables.RunRow.metadata) == []
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_a_copy_is_kept_before_an_sqlite_file_is_migrated(tmp_path: Path) -> None:
+    """The copy is an older version's database, whole, and the two newest stay."""
+    place = Place("sqlite", f"sqlite:///{tmp_path / 'engage [1].db'}", tmp_path / "key")
+    make_version(place, "0003")
+    run_sql(place, "INSERT INTO engage_note (key, value) VALUES ('a', 'b')")
+    for revision in ("0001", "0002"):
+        (tmp_path / f"engage [1].db.before-{revision}").touch()
+    place.open().close()
+    place.open().close()
+    kept = tmp_path / f"engage [1].db.before-{migrate.HEAD}"
+    assert sorted(tmp_path.glob("*before*")) == [tmp_path / "engage [1].db.before-0002", kept]
+    copy = sqlite3.connect(kept)
+    assert copy.execute(f"SELECT version_num FROM {migrate.VERSION_TABLE}").fetchall() == [("0003",)]
+    assert copy.execute("SELECT key, value FROM engage_note").fetchall() == [("a", "b")]
+    assert copy.execute("SELECT name FROM sqlite_master WHERE name = 'engage_lease'").fetchall() == []
+    copy.close()
+    with State.open(f"sqlite:///{kept}", key_file=tmp_path / "key") as state:
+        assert state.note("a") == "b"
+
+
+def test_where_no_copy_can_be_kept_nothing_is_migrated(tmp_path: Path) -> None:
+    place = Place("sqlite", f"sqlite:///{tmp_path / 'engage.db'}", tmp_path / "key")
+    make_version(place, "0003")
+    (tmp_path / f"engage.db.before-{migrate.HEAD}").mkdir()
+    with pytest.raises(Unreachable, match="it is a folder"):
+        place.open()
+    connection = sqlite3.connect(place.file())
+    assert connection.execute(f"SELECT version_num FROM {migrate.VERSION_TABLE}").fetchall() == [("0003",)]
+    connection.close()
 
 
 OPENER = """

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, SecretStr
 
 from engage_sync.config import secrets
+from engage_sync.config.background import Background, background
 from engage_sync.config.connector import ConnectorType, Draft, ObjectBuilder, Settings, draft
 from engage_sync.config.engage_file import EngageFile
 from engage_sync.config.fields import Source, sources
@@ -38,7 +39,7 @@ MODEL_FILE = "config/model.yaml"
 MODEL_FOLDER = "config/model"
 CONNECTORS = "connectors"
 
-_ENGAGE_ITEMS = (("events", "*"), ("brakes", "*"), ("server", "*"))
+_ENGAGE_ITEMS = (("events", "*"), ("brakes", "*"), ("server", "*"), ("daemon", "*"), ("alerts", "*"), ("logs", "*"))
 _MODEL_ITEMS = (
     *(("activity", "*"), ("properties", "*", "*"), ("user_types", "*", "*"), ("metrics", "*", "*")),
     *(("stages", "*"), ("health", "*"), ("scores", "*"), ("segments", "*"), ("signals", "*"), ("links", "*")),
@@ -103,6 +104,7 @@ class Project:
     brakes: Brakes
     server_host: str
     server_port: int
+    background: Background
     model: Model
     model_digest: str
     """Tells one text of the model from another; comments and layout do not count."""
@@ -142,6 +144,10 @@ class Project:
             for key, value in self.options.items()
         }
 
+    def filled(self, text: str, *location: str) -> str:
+        """Give a text of `config/engage.yaml` with its secrets filled in; `location` names its keys. Raises Mistake."""
+        return self._resolved(text, *location)
+
     def _resolved(self, text: str, *location: str, encode: Callable[[str], str] = str) -> str:
         try:
             return secrets.resolve(text, self.root, encode=encode)
@@ -152,23 +158,25 @@ class Project:
         return Mistake([Problem(what, self.document.file, self.document.value_line(*location))])
 
 
-def load(root: Path, connector_types: Mapping[str, ConnectorType]) -> Project:
-    """Read and check every file of the project. Raises Mistake with all problems, in the order of files and lines."""
+def load(root: Path, connector_types: Mapping[str, ConnectorType], *, files: Path | None = None) -> Project:
+    """Read and check every file of the project, or the copies of them in the folder `files`. Raises Mistake with all
+    problems, in the order of files and lines."""
     problems = Problems()
-    engage = _read(root, ENGAGE_FILE, problems)
+    files = files or root
+    engage = _read(files, ENGAGE_FILE, problems)
     if engage is None:
         what = "not found, so this folder is not a project; run `engage-sync init` to start one"
         raise Mistake([Problem(what, ENGAGE_FILE)])
-    _refuse_other_endings(root, problems)
+    _refuse_other_endings(files, problems)
     definition = validated(EngageFile, engage, engage.data, problems, _ENGAGE_ITEMS)
     _check_references(engage, problems)
     drafts = {
         item.name: item
-        for file in _connector_files(root, problems)
-        if (document := _read(root, file, problems)) is not None
+        for file in _connector_files(files, problems)
+        if (document := _read(files, file, problems)) is not None
         for item in [draft(document, connector_types, problems)]
     }
-    written = _model_document(root, problems)
+    written = _model_document(files, problems)
     model, tests, values = _model(written, drafts, problems)
     connectors = tuple(_connector_file(item, model, values, root, problems) for item in drafts.values())
     if found := problems.all():
@@ -189,6 +197,7 @@ def load(root: Path, connector_types: Mapping[str, ConnectorType]) -> Project:
         ),
         server_host=definition.server.host,
         server_port=definition.server.port,
+        background=background(definition),
         model=model,
         model_digest=hashlib.sha256(json.dumps(written.data, sort_keys=True).encode()).hexdigest()[:16],
         connectors=connectors,

@@ -101,7 +101,7 @@ class _Node:
 def read_document(file: str, content: bytes) -> tuple[Document, list[Problem]]:
     """Read one file's content. With problems the document holds what could be read, perhaps nothing."""
     try:
-        text = _decode(content)
+        text = decoded(content)
         reader = _Reader(file, text)
         node = reader.document()
     except _UnreadableError as error:
@@ -115,7 +115,8 @@ def read_document(file: str, content: bytes) -> tuple[Document, list[Problem]]:
     return Document(file, node.value, node.place), reader.problems
 
 
-def _decode(content: bytes) -> str:
+def decoded(content: bytes) -> str:
+    """Give the text for the YAML parser, as long as it is: what `${…}` holds stands shifted."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -343,6 +343,10 @@ class Connector(ABC):
         Raises Transient, LoginFailed or Misbehaved when the call as a whole failed; changes answered before stand.
         """
 
+    def account(self) -> str:
+        """Name the CRM account that the credentials reach, as `check` does, with as few calls as can be."""
+        return self.check().account
+
     def read(self, kind: Kind, ids: Sequence[str]) -> Page:  # noqa: ARG002  (for those that override it)
         """Read the live values of some records, up to `limits.push_batch` ids; ids not found come as vanished."""
         raise Unsupported(f"{self.name} cannot read single records")

@@ -92,6 +92,7 @@ class HubSpot(Connector):
         self._memory = memory
         self._http = Transport(settings, memory, timeout=timeout, clock=clock)
         self._tasks = Tasks(self._http)
+        self._details = ("", "")
 
     @property
     def turnstile(self) -> Turnstile:
@@ -104,7 +105,13 @@ class HubSpot(Connector):
 
     def check(self) -> Schema:
         """Log in, describe contacts and companies, and name missing scopes."""
-        return hubspot_schema.describe(self._http, self._memory, self.limits.objects, self.quota_key.rsplit(" ", 1)[-1])
+        credentials = self.quota_key.rsplit(" ", 1)[-1]
+        return hubspot_schema.describe(self._http, self._memory, self.limits.objects, credentials, self._details)
+
+    def account(self) -> str:
+        """Give the portal's id, by one call that `check` then spares; '' where HubSpot does not tell it."""
+        self._details = hubspot_schema.account(self._http)
+        return self._details[0]
 
     def pull(self, kind: Kind, cursor: Cursor | None) -> Page:
         """Fetch one page: of the full list, of an increment, or of the recycle bin that ends both."""

@@ -54,11 +54,14 @@ FINER: Mapping[tuple[str, str], ValueType] = {
 }
 
 
-def describe(http: Transport, memory: Memory, objects: Iterable[str], credentials: str) -> Schema:
+def describe(
+    http: Transport, memory: Memory, objects: Iterable[str], credentials: str, details: tuple[str, str] = ("", "")
+) -> Schema:
     """Read the properties of each object, and say which scopes are missing.
 
     Write scopes cannot be tried without writing. HubSpot tells those of a private-app token; where it does not, the
-    first refused write names them. `credentials` is a fingerprint, to ask that only until the answer is satisfying.
+    first refused write names them. `credentials` is a fingerprint, to ask that only until the answer is satisfying;
+    `details` are what `account` gave, '' where it was not asked.
     """
     names = list(objects)
     fields: dict[str, Mapping[str, Field]] = {}
@@ -77,8 +80,8 @@ def describe(http: Transport, memory: Memory, objects: Iterable[str], credential
         lacking = []
     elif not known and not lacking:
         memory.put(f"hubspot.scopes.{credentials}", "asked")
-    account, timezone = _account(http)
-    return Schema(account, fields, list(dict.fromkeys([*missing, *_lacks(lacking)])), timezone=timezone, at=at)
+    portal, timezone = details if details[0] else account(http)
+    return Schema(portal, fields, list(dict.fromkeys([*missing, *_lacks(lacking)])), timezone=timezone, at=at)
 
 
 def probe(http: Transport, objects: Iterable[str]) -> list[Lack]:
@@ -235,7 +238,7 @@ def _read_only(row: Mapping[str, object]) -> bool:
     return row.get("calculated") is True or (isinstance(about, dict) and about.get("readOnlyValue") is True)
 
 
-def _account(http: Transport) -> tuple[str, str]:
+def account(http: Transport) -> tuple[str, str]:
     """Name the portal and its time zone, by whose midnight its days begin; '' where the account API is not offered."""
     try:
         told = http.get(ACCOUNT_PATH).body

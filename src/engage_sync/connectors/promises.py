@@ -68,6 +68,13 @@ class Promised(Wrapper):
                 self._broken("check", f"described {name} by something else than Fields by name")
         return schema
 
+    def account(self) -> str:
+        """Name the account; the answer is text."""
+        told = self._step("account", self.inner.account)
+        if not isinstance(told, str):
+            self._broken("account", f"gave {_kind_of(told)} and no text")
+        return told
+
     def pull(self, kind: Kind, cursor: Cursor | None) -> Page:
         """Fetch one page; values are text, and the cursor moves on."""
         page = self._page("pull", self._step("pull", lambda: self.inner.pull(kind, cursor)))

@@ -99,6 +99,10 @@ class Salesforce(Connector):
         self._shapes.clear()
         return salesforce_schema.describe(self._http, self.limits.objects, self._memory, self._seen)
 
+    def account(self) -> str:
+        """Give the org's id; the login has told it, where we log in."""
+        return self._http.identity().org
+
     def pull(self, kind: Kind, cursor: Cursor | None) -> Page:
         """Fetch one page: of the full load, of an increment, or of the deleted records that end both."""
         shape = self._shape(kind.object)

@@ -41,6 +41,10 @@ class Wrapper(Connector):
         """Pass on."""
         return self.inner.check()
 
+    def account(self) -> str:
+        """Pass on."""
+        return self.inner.account()
+
     def pull(self, kind: Kind, cursor: Cursor | None) -> Page:
         """Pass on."""
         return self.inner.pull(kind, cursor)

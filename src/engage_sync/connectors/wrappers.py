@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TypeVar
@@ -29,16 +30,16 @@ from engage_sync.connectors.base import (
     Outcome,
     Page,
     Provisioned,
-    Quota,
     Rate,
     Role,
     Schema,
     Status,
-    Turnstile,
 )
+from engage_sync.connectors.counting import Counting
+from engage_sync.connectors.halt import Halt
 from engage_sync.connectors.throttle import Gate, Today, shared_gate
 from engage_sync.connectors.wrapper import Wrapper
-from engage_sync.errors import EngageError, Misbehaved, Mistake, Suspended, Transient, Unreachable
+from engage_sync.errors import EngageError, Locked, Misbehaved, Mistake, Stopped, Suspended, Transient, Unreachable
 
 ATTEMPTS = 6
 LONGEST_PAUSE = 120.0
@@ -48,6 +49,9 @@ STOP_AFTER = 2
 NOT_TRIED = "NOT_TRIED"
 OVER_QUOTA = "OVER_QUOTA"
 """The code of changes that were not sent because nothing more may be asked of the CRM for a long while."""
+STOPPED = "STOPPED"
+"""The code of changes that were not sent because this process must end, or may not write any more."""
+NOT_SENT = frozenset({OVER_QUOTA, STOPPED})
 
 Step = TypeVar("Step")
 
@@ -65,6 +69,10 @@ class Retrying(Wrapper):
     def check(self) -> Schema:
         """Describe, with retries."""
         return self._repeat(self.inner.check)
+
+    def account(self) -> str:
+        """Name the account, with retries."""
+        return self._repeat(self.inner.account)
 
     def pull(self, kind: Kind, cursor: Cursor | None) -> Page:
         """Fetch one page, with retries."""
@@ -95,7 +103,7 @@ class Retrying(Wrapper):
                     yield from self._once(kind, waiting, said)
                 except EngageError as met:
                     error = met
-                    unsure = unsure or not isinstance(met, Suspended)
+                    unsure = unsure or _unsent_code(met) is None
                 if len(waiting) < before:  # it gets on: only attempts that bring nothing are counted
                     attempt.retry_state.attempt_number = 1
                 with attempt:
@@ -106,7 +114,7 @@ class Retrying(Wrapper):
         except _Unanswered:
             yield from (said.get(record) or _failed(record, "NO_ANSWER", "no answer") for record in waiting)
         except EngageError as error:
-            code = OVER_QUOTA if isinstance(error, Suspended) and not unsure else type(error).__name__
+            code = type(error).__name__ if unsure else _unsent_code(error) or type(error).__name__
             yield from (said.get(record) or _failed(record, code, str(error)) for record in waiting)
             raise _final(error) from error
 
@@ -149,6 +157,13 @@ class Retrying(Wrapper):
         if isinstance(error, Transient) and error.retry_after is not None:
             return error.retry_after + min(growing, 1.0) / 10  # a little apart, so that threads do not return as one
         return growing
+
+
+def _unsent_code(error: EngageError | None) -> str | None:
+    """Give the code of changes that an error kept from being sent, and that wait; None where it may be otherwise."""
+    if isinstance(error, Suspended):
+        return OVER_QUOTA
+    return STOPPED if isinstance(error, Stopped | Locked) else None
 
 
 class _Unanswered(Transient):
@@ -199,7 +214,7 @@ class Throttled(Wrapper):
                     while not ending.stopped and len(running) < 2 * self.limits.in_flight:
                         if (batch := next(following, None)) is None:
                             break
-                        running.add(pool.submit(self._one, kind, batch, ending))
+                        running.add(pool.submit(copy_context().run, self._one, kind, batch, ending))
                     if not running:
                         break
                     done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -255,7 +270,7 @@ class _Ending:
 
     def not_tried(self, batch: Sequence[Change]) -> list[Outcome]:
         why = f"not tried after: {self.error}" if self.error else "not tried"
-        code = OVER_QUOTA if isinstance(self.error, Suspended) else NOT_TRIED
+        code = _unsent_code(self.error) or NOT_TRIED
         return [_failed(change.record, code, why) for change in batch]
 
 
@@ -275,31 +290,13 @@ class ReadOnly(Wrapper):
         raise Mistake(f"{len(fields)} fields were not created: this command only reads")
 
 
-class _Counting(Turnstile):
-    """Counts the calls that pass on to another turnstile."""
-
-    def __init__(self, onward: Turnstile) -> None:
-        self._onward, self._lock = onward, Lock()
-        self.calls: Counter[CallKind] = Counter()
-
-    def enter(self, kind: CallKind) -> None:
-        self._onward.enter(kind)
-        with self._lock:
-            self.calls[kind] += 1
-
-    def leave(
-        self, kind: CallKind, *, status: int | None, quota: Quota | None = None, pause: float | None = None
-    ) -> None:
-        self._onward.leave(kind, status=status, quota=quota, pause=pause)
-
-
 class Observed(Wrapper):
     """Counts calls, pages and outcomes, and logs one line a step: a page at debug level, a whole step at info."""
 
-    def __init__(self, inner: Connector, gate: Gate) -> None:
+    def __init__(self, inner: Connector, gate: Gate, halt: Halt) -> None:
         super().__init__(inner)
         self._gate = gate
-        self._counting = _Counting(inner.turnstile)
+        self._counting = Counting(inner.turnstile, halt)
         inner.turnstile = self._counting
         self._log = structlog.get_logger(__name__).bind(connector=inner.name)
         self.pages = 0
@@ -311,6 +308,11 @@ class Observed(Wrapper):
         counts = self._counting.calls.copy()
         write = counts.pop(CallKind.WRITE, 0)
         return {"read": counts.total(), "write": write}
+
+    @property
+    def ended(self) -> Mapping[tuple[str, str], int]:
+        """Give the calls that have ended, by kind and outcome."""
+        return self._counting.ended.copy()
 
     @property
     def today(self) -> Today | None:
@@ -371,14 +373,17 @@ def harden(
     daily_share: float = 1.0,
     gate: Gate | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    halt: Halt | None = None,
 ) -> Observed:
     """Wrap a connector for use: observed, perhaps read-only, throttled with its quota's other users, retrying.
 
     `daily_share` is the part of the CRM's daily limit that this process may use. `gate` and `sleep` are the process's
-    own unless given. Raises from the result are final: Unreachable, LoginFailed, Misbehaved, Mistake.
+    own unless given; `halt` ends its calls and pauses. Raises from the result are final: Unreachable, LoginFailed,
+    Misbehaved, Mistake, Stopped.
     """
     gate = gate or shared_gate(connector.quota_key or f"{connector.name} {id(connector)}", connector.limits.rates)
     gate.share = daily_share
     gate.day.begin()
-    hardened: Connector = Throttled(Retrying(connector, sleep=sleep), gate)
-    return Observed(ReadOnly(hardened) if read_only else hardened, gate)
+    halt = halt or Halt()
+    hardened: Connector = Throttled(Retrying(connector, sleep=lambda seconds: halt.pause(seconds, sleep)), gate)
+    return Observed(ReadOnly(hardened) if read_only else hardened, gate, halt)

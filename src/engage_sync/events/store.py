@@ -73,7 +73,7 @@ class EventStore:
         any other error leaves the table as it was. Raises Unreachable where the store cannot be written, Locked where
         another writer of an object store was faster."""
         with translated(self.location):
-            files = DataFiles(self._filesystem())
+            files = DataFiles(self.filesystem())
         ended: EngageError | None = None
         try:
             try:
@@ -92,7 +92,8 @@ class EventStore:
         if ended is not None:
             raise ended
 
-    def _filesystem(self) -> fs.FileSystem:
+    def filesystem(self) -> fs.FileSystem:
+        """Give the files of the table, by paths relative to its location."""
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             return fs.SubTreeFileSystem(str(self.folder.absolute()), fs.LocalFileSystem())

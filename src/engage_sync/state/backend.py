@@ -65,6 +65,8 @@ class Backend(ABC):
     """How a parameter is written in SQL."""
     as_document: str
     """Suffix that makes text a document."""
+    now: str
+    """The SQL of the database's clock, in seconds since 1970."""
 
     @abstractmethod
     def connect(self) -> Connection:
@@ -121,6 +123,9 @@ class Backend(ABC):
     @abstractmethod
     def reason(self, error: Exception) -> str | None:
         """Say why the database did not serve, for a person; None when the error is a fault of this program."""
+
+    def keep_copy(self, revision: str) -> None:  # noqa: B027 - a server's database is backed up by its own means
+        """Keep a copy of the database as it is before it is migrated to a revision."""
 
     def for_rows(self) -> AbstractContextManager[None]:
         """Guard the use of row connections."""

@@ -7,7 +7,7 @@ takes them. Knows no table.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import adbc_driver_manager as adbc
 import polars as pl
@@ -106,6 +106,25 @@ class Arrow:
             frame = self._query(sql)
         return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
+    def batches(self, sql: str, schema: Schema) -> Iterator[pl.DataFrame]:
+        """Give the same in frames of some thousands of rows, so that memory stays flat."""
+        import pyarrow as pa  # noqa: PLC0415 - heavy, and only a backup needs it
+
+        first = self.backend.dialect == "sqlite"
+        if first:
+            typed = ", ".join(f"{_example(dtype)} AS {quoted(name)}" for name, dtype in schema.items())
+            sql = f"SELECT {typed} UNION ALL SELECT * FROM ({sql})"
+        with adbc.AdbcStatement(self._connection) as statement:
+            if first:
+                statement.set_options(**{"adbc.sqlite.query.batch_rows": SQLITE_BATCH_ROWS})
+            statement.set_sql_query(sql)
+            stream, _ = statement.execute_query()
+            with pa.RecordBatchReader.from_stream(stream) as reader:
+                for batch in reader:
+                    frame = pl.DataFrame(batch)
+                    yield frame.slice(int(first)).select(pl.col(name).cast(dtype) for name, dtype in schema.items())
+                    first = False
+
     def upsert(self, table: str, keys: Sequence[str], frame: pl.DataFrame) -> int:
         """Insert the rows of a frame, or replace those with the same key, writing only rows that differ."""
         columns = list(frame.columns)
@@ -147,4 +166,4 @@ def literal(text: str) -> str:
 
 
 def _example(dtype: type[pl.DataType]) -> str:
-    return {pl.String: "''", pl.Binary: "x'00'"}.get(dtype, "0")
+    return {pl.String: "''", pl.Binary: "x'00'", pl.Float64: "0.0"}.get(dtype, "0")

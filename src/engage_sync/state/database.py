@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from engage_sync.errors import Mistake, Unreachable
 from engage_sync.state.backend import IDLE_TRUSTED, Backend, Connection, Cursor, Row, Value
@@ -72,13 +72,27 @@ class Spare(Generic[Kept]):
             return True
 
 
+class Fence(Protocol):
+    """Says whether this process may still write. Both raise Locked where it may not."""
+
+    def check(self) -> None:
+        """Ask, without the database where possible."""
+
+    def check_in(self, transaction: Transaction) -> None:
+        """Ask inside the transaction that writes."""
+
+
 class Database:
     """An open database. Safe to use from several threads."""
+
+    fence: Fence | None = None
+    """Asked in every transaction that writes, while this process holds the lease of who writes."""
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self._connections: Spare[Connection] = Spare()
         self._arrows: Spare[Arrow] = Spare()
+        self._closed = False
         self.numbers: dict[tuple[str, str], int] = {}
         """Numbers that never change once given: `objects` asks for them before every frame."""
         backend.on_switch(self._close_spare)
@@ -98,6 +112,9 @@ class Database:
     @contextmanager
     def arrow(self) -> Iterator[Arrow]:
         """Read and write frames in one transaction. Never inside `reading` or `writing`."""
+        self._demand_open()
+        if self.fence is not None:
+            self.fence.check()
         with self.sentences(), self.backend.for_arrow():
             arrow = self._take_arrow()
             try:
@@ -107,7 +124,7 @@ class Database:
             except BaseException:
                 arrow.close()
                 raise
-            if not self._arrows.give(arrow):
+            if self._closed or not self._arrows.give(arrow):
                 arrow.close()
 
     @contextmanager
@@ -122,26 +139,37 @@ class Database:
             raise Unreachable(f"the state database {self.backend.place} does not answer: {reason}") from error
 
     def close(self) -> None:
-        """Close every connection that is not in use."""
-        self.backend.forget_switch(self._close_spare)
+        """Close every connection that is not in use; what is in use is closed after it. Using it later, which would
+        open the file behind the gate's back, is a bug and raises RuntimeError. Closing twice does no harm."""
+        if not self._closed:
+            self._closed = True
+            self.backend.forget_switch(self._close_spare)
         self._close_spare()
 
     @contextmanager
     def _transaction(self, *, write: bool, durable: bool) -> Iterator[Transaction]:
+        self._demand_open()
         with self.sentences(), self.backend.for_rows():
             connection = self._take()
             cursor = connection.cursor()
             try:
                 self.backend.begin(cursor, write=write, durable=durable)
-                yield Transaction(cursor, self.backend.mark)
+                transaction = Transaction(cursor, self.backend.mark)
+                if write and self.fence is not None:
+                    self.fence.check_in(transaction)
+                yield transaction
                 connection.commit()
             except BaseException:
                 # The cursor first: while an error remembers it, SQLite keeps the file of a closed connection open.
                 cursor.close()
                 connection.close()
                 raise
-            if not self._connections.give(connection):
+            if self._closed or not self._connections.give(connection):
                 connection.close()
+
+    def _demand_open(self) -> None:
+        if self._closed:
+            raise RuntimeError(f"the state database {self.backend.place} was closed here before")
 
     def _take(self) -> Connection:
         while (spare := self._connections.take()) is not None:

@@ -1,4 +1,5 @@
-"""Bring a database to the newest schema, one process at a time and in one transaction. Never goes back."""
+"""Bring a database to the newest schema, one process at a time and in one transaction; of an SQLite file a copy is kept
+before. Never goes back."""
 
 from __future__ import annotations
 
@@ -9,20 +10,22 @@ from engage_sync.errors import Mistake
 from engage_sync.state.backend import Connection
 from engage_sync.state.database import Database
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest revision in `migrations/versions`. Known here so that Alembic is imported only when there is work."""
 VERSION_TABLE = "engage_schema"
+_FOLDER = Path(__file__).with_name("migrations")
 
 
-def migrate(database: Database) -> None:
+def migrate(database: Database, revision: str = HEAD) -> None:
     """Create or upgrade the schema. Raises Mistake when a newer version of the program made it."""
     with database.sentences(), database.backend.setting_up():
-        version = _version(database)
-        if version != HEAD:
-            _upgrade(database, version)
+        version = version_of(database)
+        if version != revision:
+            _upgrade(database, version, revision)
 
 
-def _version(database: Database) -> str | None:
+def version_of(database: Database) -> str | None:
+    """Give the revision of a database's schema; None where it has no tables."""
     table = (
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name = ?"
         if database.backend.dialect == "sqlite"
@@ -35,26 +38,32 @@ def _version(database: Database) -> str | None:
         return str(row[0]) if row else None
 
 
-def _upgrade(database: Database, version: str | None) -> None:
+def known_revisions() -> frozenset[str]:
+    """Give the revisions that this program can work with."""
+    return frozenset(path.name[:4] for path in (_FOLDER / "versions").glob("[0-9]*.py"))
+
+
+def _upgrade(database: Database, version: str | None, revision: str) -> None:
     # Measured at start-up: Alembic and SQLAlchemy cost 1.2 s, and are needed once in the life of a database.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
     from sqlalchemy import NullPool, create_engine  # noqa: PLC0415
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    known = {revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()}
-    if version is not None and version not in known:
+    config.set_main_option("script_location", str(_FOLDER))
+    if version is not None and version not in known_revisions():
         raise Mistake(
             f"the state database {database.backend.place} has schema {version}, made by a newer version of engage-sync"
             f" (this one knows up to {HEAD}): install that version, or point `database` elsewhere"
         )
     backend = database.backend
     scheme = "sqlite" if backend.dialect == "sqlite" else "postgresql+psycopg"
+    if version is not None:
+        with backend.for_rows():
+            backend.keep_copy(revision)
     engine = create_engine(f"{scheme}://", creator=backend.connect, poolclass=NullPool)
     with backend.for_rows(), engine.connect() as connection:
         backend.begin(cast("Connection", connection.connection).cursor(), write=True, durable=True)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
         connection.commit()

@@ -32,11 +32,19 @@ _LOST = re.compile(
 )
 
 
+_OF_RUN = (
+    "l.locktype = 'advisory' AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname ="
+    " current_database()) AND l.classid = %s AND l.objid::bigint = (hashtext(current_schema())::bigint & 4294967295)"
+)
+"""The run lock among the locks of the server; its parameter is `_RUN`."""
+
+
 class PostgreSQL(Backend):
     """The database of a `postgresql+psycopg://` URL."""
 
     dialect = "postgresql"
     mark = "%s"
+    now = "extract(epoch FROM clock_timestamp())::float8"
     as_document = "::jsonb"
 
     def __init__(self, uri: str) -> None:
@@ -125,10 +133,7 @@ class PostgreSQL(Backend):
         connection = self._connect(f"{owner[:24]} (process {os.getpid()}) since {since}")
         try:
             connection.autocommit = True
-            taken = connection.execute(
-                "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))", (_RUN,)
-            ).fetchone()
-            if taken is None or not taken[0]:
+            if not _try_lock(connection) and not (_end_overdue(connection) and _try_lock(connection)):
                 raise Locked(_held_by(connection))
         except BaseException:
             connection.close()
@@ -159,6 +164,25 @@ class PostgreSQL(Backend):
         return None
 
 
+def _try_lock(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
+    taken = connection.execute("SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))", (_RUN,)).fetchone()
+    return taken is not None and bool(taken[0])
+
+
+def _end_overdue(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
+    """End the connection of a holder whose lease is over: it froze, or its machine is gone and the server does not know
+    yet. A holder that began after the lease's end is another, which is about to take it. Tells whether one was ended.
+    """
+    ended = connection.execute(
+        "SELECT pg_terminate_backend(a.pid, 5000) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " JOIN engage_lease e ON e.name = 'writer' AND e.expires_at < extract(epoch FROM clock_timestamp())"
+        " AND extract(epoch FROM a.backend_start) < e.expires_at"
+        f" WHERE {_OF_RUN}",
+        (_RUN,),
+    ).fetchall()
+    return bool(ended)
+
+
 def _unlock(connection: psycopg.Connection[tuple[object, ...]]) -> None:
     """Let go of the run lock and its connection. By the closing alone the server would free it only when it notices,
     and the next run, a moment later, would find it taken."""
@@ -175,9 +199,7 @@ def _first_line(error: Exception) -> str:
 def _held_by(connection: psycopg.Connection[tuple[object, ...]]) -> str:
     """Name the connection that holds the run lock."""
     holder = connection.execute(
-        "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory'"
-        " AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        " AND l.classid = %s AND l.objid::bigint = (hashtext(current_schema())::bigint & 4294967295)",
+        f"SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE {_OF_RUN}",
         (_RUN,),
     ).fetchone()
     return f"another run holds the lock: {holder[0]}" if holder else "another run holds the lock"

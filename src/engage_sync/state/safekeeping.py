@@ -6,20 +6,29 @@ links, and what is about to be written. The class `State` is built on it; nothin
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 
 import polars as pl
 
+from engage_sync.state import accounts as account_rows
 from engage_sync.state import deferred as deferred_rows
 from engage_sync.state import drift as drift_rows
 from engage_sync.state import failures as failure_rows
 from engage_sync.state import intents as intent_rows
+from engage_sync.state import leases as lease_rows
 from engage_sync.state import links as link_rows
+from engage_sync.state import tallies as tally_rows
 from engage_sync.state import undone as undone_rows
+from engage_sync.state.alerts import AlertMemory
+from engage_sync.state.background import Schedule
 from engage_sync.state.database import Database
+from engage_sync.state.dump import Dump, dumping
+from engage_sync.state.leases import Lease
+from engage_sync.state.tallies import Tally
 
 
-class Safekeeping:
+class Safekeeping(Schedule, AlertMemory):
     """The methods of `State` about failures, drift, undone values, former links and intents."""
 
     def __init__(self, database: Database) -> None:
@@ -64,6 +73,39 @@ class Safekeeping:
     def run_drift(self, run: int) -> pl.DataFrame | None:
         """Give the drift that a run met as it was kept, None when it kept none."""
         return drift_rows.listed(self._database, run)
+
+    def take_lease(self, name: str, holder: str, seconds: float) -> Lease:
+        """Take a lease for so long. Raises Locked, naming who has it, while another process holds it."""
+        return lease_rows.take(self._database, name, holder, seconds)
+
+    def renew_lease(self, lease: Lease, seconds: float) -> bool:
+        """Hold on to a lease for so long from now; False when it is another's by now."""
+        return lease_rows.renew(self._database, lease, seconds)
+
+    def release_lease(self, lease: Lease) -> None:
+        """Give a lease up, if it is still ours."""
+        lease_rows.release(self._database, lease)
+
+    def leases(self) -> list[Lease]:
+        """Give the leases that somebody holds."""
+        return lease_rows.leases(self._database)
+
+    def count(self, tallies: Iterable[Tally]) -> None:
+        """Add to running totals (name, labels, how many more), all in one transaction."""
+        tally_rows.count(self._database, tallies)
+
+    def tallies(self, name: str) -> list[tuple[dict[str, str], int]]:
+        """Give the running totals under a name with their labels."""
+        return tally_rows.tallies(self._database, name)
+
+    def dumping(self) -> AbstractContextManager[Dump]:
+        """Hold one consistent state of all tables open to be read whole."""
+        return dumping(self._database)
+
+    def set_aside(self, connector: str, aside: str, notes: Sequence[str], run: int) -> None:
+        """Forget what is known of a connector's account, and the notes of some kinds about it; what happened there is
+        kept under the name `aside`."""
+        account_rows.set_aside(self._database, connector, aside, notes, run)
 
     def link_history(self, external_ids: Sequence[str]) -> pl.DataFrame:
         """Give the links of some users or accounts, former and present, oldest first: connector, object, record,

@@ -10,8 +10,9 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import UTC, datetime
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from adbc_driver_manager import AdbcDatabase
 
 BUSY_SECONDS = 30
+COPIES = 2
+"""Copies from before migrations that are kept."""
 _FULL = "the disk is full: make room and run the command again"
 _WORDS = {
     "locked": "another program keeps it locked: run the command again when that has ended",
@@ -47,6 +50,7 @@ class SQLite(Backend):
 
     dialect = "sqlite"
     mark = "?"
+    now = "(julianday('now') - 2440587.5) * 86400.0"
     as_document = ""
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
@@ -162,6 +166,24 @@ class SQLite(Backend):
             yield
         finally:
             os.close(folder)
+
+    def keep_copy(self, revision: str) -> None:
+        """Copy the file to `FILE.before-REVISION`, which is there whole or not at all; the newest copies are kept."""
+        kept = self.path.with_name(f"{self.path.name}.before-{revision}")
+        draft = kept.with_name(f".{kept.name}.{os.getpid()}")
+        draft.unlink(missing_ok=True)
+        try:
+            with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(draft)) as target:
+                source.backup(target)
+                target.execute("PRAGMA journal_mode = DELETE")
+            with draft.open("rb+") as written:
+                os.fsync(written.fileno())
+            draft.replace(kept)
+        finally:
+            draft.unlink(missing_ok=True)
+        copies = sorted(self.path.parent.glob(f"{escape(self.path.name)}.before-*"), key=lambda one: one.name)
+        for old in copies[:-COPIES]:
+            old.unlink()
 
     def reason(self, error: Exception) -> str | None:
         """Say why the file did not serve. Mistakes in SQL and broken constraints are none of these."""

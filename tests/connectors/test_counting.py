@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import pytest
+
+from engage_sync.connectors.base import CallKind, Quota, Turnstile
+from engage_sync.connectors.counting import Counting, ended_as
+from engage_sync.connectors.halt import Halt
+from engage_sync.errors import Stopped, Suspended
+
+CLOSED = Quota(closed=Suspended("the day is over", why="daily limit"))
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ((200, None, None), "ok"),
+        ((207, Quota(limit=10), None), "ok"),
+        ((429, None, 1.0), "throttled"),
+        ((429, None, None), "throttled"),
+        ((403, None, 30.0), "throttled"),  # Salesforce tells a limit with 403 (crm-apis §B9)
+        ((403, CLOSED, None), "throttled"),
+        ((403, Quota(daily_limit=5), None), "refused"),
+        ((400, None, None), "refused"),
+        ((401, None, None), "refused"),
+        ((423, None, None), "refused"),
+        ((408, None, None), "unavailable"),
+        ((500, None, None), "unavailable"),
+        ((524, None, None), "unavailable"),
+        ((None, None, None), "unanswered"),
+    ],
+)
+def test_how_a_call_ended(told: tuple[int | None, Quota | None, float | None], name: str) -> None:
+    assert ended_as(*told) == name
+
+
+def test_calls_are_counted_by_kind_and_end() -> None:
+    counting = Counting(Turnstile(), Halt())
+    for kind, status in ((CallKind.READ, 200), (CallKind.READ, 200), (CallKind.WRITE, 503), (CallKind.LOGIN, None)):
+        counting.enter(kind)
+        counting.leave(kind, status=status)
+    assert counting.ended == {("read", "ok"): 2, ("write", "unavailable"): 1, ("login", "unanswered"): 1}
+    assert counting.calls == {CallKind.READ: 2, CallKind.WRITE: 1, CallKind.LOGIN: 1}
+
+
+def test_what_was_not_sent_is_not_counted() -> None:
+    halt = Halt()
+    counting = Counting(Turnstile(), halt)
+    halt.stop("ended")
+    with pytest.raises(Stopped):
+        counting.enter(CallKind.READ)
+    assert not counting.calls
+    assert not counting.ended
