@@ -169,7 +169,7 @@ def engage(*arguments: str, **more: Any) -> Forked:
 
 def _import() -> None:
     """Import what the program, and the programs of tests, import, also late; nothing of it is called."""
-    rooms = ("cli", "config", "connectors", "core", "events", "state", "sync")
+    rooms = ("cli", "config", "connectors", "core", "events", "server", "state", "sync")
     names = [
         found.name
         for room in rooms
@@ -285,8 +285,18 @@ def _received(line: socket.socket) -> tuple[bytes, list[int]]:
     return told, list(numbers)
 
 
+def serve(line: socket.socket) -> str | None:
+    """Serve until the other end of the line is gone; in a child, give the code to run there."""
+    forker = _Forker(line)
+    try:
+        forker.run()
+    except _Child as become:
+        return str(become.args[0])
+    return None
+
+
 def _serve() -> str | None:
-    """Serve; give the code to run in a child, and None at the end of the server."""
+    """Serve, and at the end leave no child behind; in a child, give the code to run there."""
     if "import" in sys.argv:
         _import()
     forker = _Forker(socket.socket(fileno=int(sys.argv[1])))

@@ -23,6 +23,7 @@ from engage_sync.sandbox.faults import Fault, Faults
 from engage_sync.sync import ingest
 from engage_sync.sync.cycle import Report
 from tests.soak import world as made
+from tests.soak.idle import idle
 from tests.soak.world import OBJECTS, World
 from tests.sync.project import ENGAGE, OPEN_BRAKES
 from tests.sync.two_crms import Both, both
@@ -45,7 +46,12 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=150)
     parser.add_argument("--share", type=float, default=0.05, help="how many of the calls fail")
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument(
+        "--daemon-cycles", type=int, metavar="N", help="instead: so many cycles of a daemon in which nothing changes"
+    )
     options = parser.parse_args()
+    if options.daemon_cycles is not None:
+        return idle(options.daemon_cycles)
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="engage-soak-") as folder, both(Path(folder), provisioned=False) as project:
         write(project)

@@ -17,6 +17,7 @@ import polars as pl
 import structlog
 
 from engage_sync.connectors.base import Connector
+from engage_sync.connectors.halt import Halt
 from engage_sync.connectors.throttle import Gate
 from engage_sync.connectors.wrappers import Observed, harden
 from engage_sync.sandbox.limits import UNLIMITED
@@ -104,7 +105,7 @@ class Project:
     clock: Clock = field(default_factory=Clock)
     files: int = 0
 
-    def hardened(self, connector: Connector, *, read_only: bool, daily_share: float) -> Observed:
+    def hardened(self, connector: Connector, *, read_only: bool, daily_share: float, halt: Halt) -> Observed:
         """Wrap a connector as the product does, with pauses that pass at once."""
         gate = Gate(connector.limits.rates, clock=self.clock.tick, sleep=self.clock.advance)
         return harden(connector, read_only=read_only, daily_share=daily_share, gate=gate, sleep=self.clock.advance)

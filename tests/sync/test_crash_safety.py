@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from engage_sync.connectors.base import Connector
+from engage_sync.connectors.halt import Halt
 from engage_sync.connectors.wrappers import Observed
 from engage_sync.errors import EngageError, Mistake, Unreachable
 from engage_sync.sandbox.faults import Fault
@@ -134,9 +135,9 @@ def test_what_was_never_written_does_not_claim_a_persons_value(project: Project,
 class Whole(Project):
     """A project whose CRM takes every push whole, and may work on it for an hour."""
 
-    def hardened(self, connector: Connector, *, read_only: bool, daily_share: float) -> Observed:
+    def hardened(self, connector: Connector, *, read_only: bool, daily_share: float, halt: Halt) -> Observed:
         vars(connector)["limits"] = replace(connector.limits, whole_above=0, whole_lasts=3_600.0)
-        return super().hardened(connector, read_only=read_only, daily_share=daily_share)
+        return super().hardened(connector, read_only=read_only, daily_share=daily_share, halt=halt)
 
 
 @pytest.mark.parametrize("whole", [False, True])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engage_sync.connectors.base import Connector, FieldSpec
+from engage_sync.connectors.halt import Halt
 from engage_sync.connectors.throttle import Gate
 from engage_sync.connectors.wrappers import Observed, harden
 from engage_sync.core.definitions import ValueType
@@ -77,7 +78,7 @@ class Project:
     org: SalesforceSandbox
     pauses: list[float] = field(default_factory=list)
 
-    def hardened(self, connector: Connector, *, read_only: bool, daily_share: float) -> Observed:
+    def hardened(self, connector: Connector, *, read_only: bool, daily_share: float, halt: Halt) -> Observed:
         return harden(connector, read_only=read_only, gate=Gate({}), sleep=self.pauses.append)
 
     def examine(self) -> Examination:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from engage_sync.connectors.base import Change, Connector, Kind, Outcome
+from engage_sync.connectors.halt import Halt
 from engage_sync.connectors.wrappers import Observed, Wrapper
 from engage_sync.core.values import SEPARATOR
 from engage_sync.sandbox.faults import Fault
@@ -112,10 +113,10 @@ def test_bulk_jobs(tmp_path: Path) -> None:
 class Few(Both):
     """A project whose Salesforce takes more than three records as a Bulk job."""
 
-    def hardened(self, connector: Connector, *, read_only: bool, daily_share: float) -> Observed:
+    def hardened(self, connector: Connector, *, read_only: bool, daily_share: float, halt: Halt) -> Observed:
         if connector.name == "salesforce":
             vars(connector)["limits"] = replace(connector.limits, whole_above=3)
-        return super().hardened(connector, read_only=read_only, daily_share=daily_share)
+        return super().hardened(connector, read_only=read_only, daily_share=daily_share, halt=halt)
 
 
 class Meddled(Wrapper):
@@ -137,9 +138,9 @@ class Workflow(Project):
 
     happen: Callable[[], object] = field(default=lambda: None)
 
-    def hardened(self, connector: Connector, *, read_only: bool, daily_share: float) -> Observed:
+    def hardened(self, connector: Connector, *, read_only: bool, daily_share: float, halt: Halt) -> Observed:
         meddled = Meddled(connector, self.happen)
-        return super().hardened(meddled, read_only=read_only, daily_share=daily_share)
+        return super().hardened(meddled, read_only=read_only, daily_share=daily_share, halt=halt)
 
 
 def test_a_workflow_that_overrules_is_no_failure(project: Project) -> None:

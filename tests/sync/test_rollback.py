@@ -439,8 +439,9 @@ def test_what_is_refused_or_not_answered(small: Project) -> None:
     small.crm.faults.add(Fault("pretended", kind="write"))
     done = undo(small, 1)
     assert (done.report.exit, done.restored, small.values(record)[FIELD]) == (1, 0, "0")
-    small.crm.faults.add(Fault("invalid_token"))
+    small.crm.faults.add(Fault("invalid_token", times=None))
     done = undo(small, 1)
+    small.crm.faults.clear()
     assert (done.report.exit, done.plan.restores().height) == (6, 0)
     assert done.plan.changes["reason"].to_list()[0].startswith("hubspot could not be asked: ")
     assert undo(small, 1).restored == 1

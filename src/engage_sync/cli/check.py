@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from engage_sync.cli.logs import configure
-from engage_sync.cli.options import HERE, AsJson, ProjectFolder
+from engage_sync.cli.options import HERE, AsJson, Only, ProjectFolder, clock
 from engage_sync.cli.output import OUT, print_json, say, status
 from engage_sync.errors import Mistake
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from engage_sync.sync.acceptance import Accepted
     from engage_sync.sync.doctor import Gap
 
 
@@ -23,15 +24,28 @@ def register(app: typer.Typer) -> None:
     app.command()(check)
 
 
-def check(project: ProjectFolder = HERE, as_json: AsJson = False) -> None:
+def check(
+    connector: Only = None,
+    accept_account: Annotated[
+        bool,
+        typer.Option("--accept-account", help="The connector shall work with another CRM account: forget the former."),
+    ] = False,
+    project: ProjectFolder = HERE,
+    as_json: AsJson = False,
+) -> None:
     """Read the files, log in, compare declared with existing fields and permissions; an admin's to-do list."""
-    from engage_sync.sync import doctor, views, wiring  # noqa: PLC0415  start-up: --help needs none of it
+    from engage_sync.sync import acceptance, doctor, views, wiring  # noqa: PLC0415  start-up: --help needs none of it
 
     configure()
     try:
         with wiring.open_workspace(project) as workspace, status("asking the CRMs", quiet=as_json):
-            found = doctor.examine(workspace)
-            connectors = [file.name for file in workspace.project.connectors]
+            if accept_account:
+                if connector is None:
+                    raise Mistake("--accept-account needs the connector: `engage-sync check NAME --accept-account`")
+                accepted = acceptance.accept_account(workspace, connector, clock=clock)
+                tell_accepted(accepted, quiet=as_json)
+            found = doctor.examine(workspace, connector)
+            connectors = [file.name for file in workspace.connector_files(connector)]
     except Mistake as mistake:
         if as_json:
             print_json(views.mistake_json(mistake))
@@ -50,6 +64,18 @@ def check(project: ProjectFolder = HERE, as_json: AsJson = False) -> None:
             raise Mistake(found.mistakes)
     if found.exit:
         raise typer.Exit(found.exit)
+
+
+def tell_accepted(accepted: Accepted, *, quiet: bool) -> None:
+    """Say what became of the confirmation."""
+    if quiet:
+        return
+    name, account = escape(accepted.connector), escape(accepted.account)
+    if accepted.changed:
+        former = escape(accepted.former or "")
+        say(f"{name} works with the account {account} now; what was known of {former} is forgotten.")
+    else:
+        say(f"{name} reaches the account {account}, as before: there was nothing to confirm.")
 
 
 def print_gaps(gaps: Sequence[Gap]) -> None:

@@ -1,23 +1,100 @@
-"""How the edges log: to stderr, readable on a terminal, warnings and worse unless more is asked for by ENGAGE_LOG."""
+"""How the edges log: to stderr, as lines for a person or as JSON, each with the run and the connector that it is about.
+Commands log warnings and worse, what works in the background as `logs` in `config/engage.yaml` says; ENGAGE_LOG (debug,
+info, warning, error) overrules both. No line shows a password, a token or the variables of a traceback.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor
 
 LEVELS = ("debug", "info", "warning", "error")
+_NAMES = "password|secret|token|authorization|private_key|session_id|credentials?"
+_SECRET = re.compile(rf"(^|[_-])({_NAMES})$", re.IGNORECASE)
+_USER_OF_URL = re.compile(r"(?<=://)[^/\s@\"']+@")
+_LINE = threading.Lock()
+_BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE)
 
 
-def configure() -> None:
-    """Set the level from ENGAGE_LOG (debug, info, warning, error), and JSON lines where stderr is no terminal."""
+def configure(form: str = "auto", level: str = "warning") -> None:
+    """Log in a form (auto, json, terminal; auto is JSON where stderr is no terminal) from a level on."""
     import structlog  # noqa: PLC0415  start-up: --help needs none of it
 
-    asked = os.environ.get("ENGAGE_LOG", "warning").lower()
-    level = logging.getLevelName((asked if asked in LEVELS else "warning").upper())
-    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    asked = os.environ.get("ENGAGE_LOG", "").lower()
+    least = logging.getLevelName((asked if asked in LEVELS else level).upper())
+    for_a_person = form == "terminal" or (form == "auto" and sys.stderr.isatty())
     structlog.configure(
-        processors=[structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="iso"), renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
+        processors=[
+            _in_context,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            _without_secrets,
+            _renderer(for_a_person=for_a_person),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(least),
+        logger_factory=lambda *_: _Stderr(),
     )
+    root = logging.getLogger()
+    root.handlers[:] = [one for one in root.handlers if not isinstance(one, _Onward)] + [_Onward(logging.WARNING)]
+
+
+def _renderer(*, for_a_person: bool) -> Processor:
+    import structlog  # noqa: PLC0415  as above
+
+    if not for_a_person:
+        return structlog.processors.JSONRenderer()
+    # The tracebacks that it draws by itself show variables.
+    plain = structlog.dev.plain_traceback
+    return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+
+
+def _in_context(_logger: object, _method: str, event: EventDict) -> EventDict:
+    """Add the run and the connector that go on; the project's name of a connector instead of its kind's."""
+    from structlog.contextvars import get_contextvars  # noqa: PLC0415  as above
+
+    return {**event, **get_contextvars()}
+
+
+def _without_secrets(_logger: object, _method: str, event: EventDict) -> Mapping[str, Any]:
+    """Strike out what is named as a secret, and what looks like one within a text."""
+    return {key: "***" if _SECRET.search(key) else _struck(value) for key, value in event.items()}
+
+
+def _struck(value: object) -> object:
+    return _BEARER.sub(r"\1 ***", _USER_OF_URL.sub("***@", value)) if isinstance(value, str) else value
+
+
+class _Stderr:
+    """Prints lines. Where nobody listens any more, or a disk is full, what is logged goes on."""
+
+    def msg(self, line: str) -> None:
+        """Print one."""
+        with suppress(OSError), _LINE:
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    log = debug = info = warn = warning = err = error = critical = fatal = failure = exception = msg
+
+
+class _Onward(logging.Handler):
+    """Takes what libraries log in the standard way into these logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log it as one of our lines."""
+        import structlog  # noqa: PLC0415  as above
+
+        try:
+            log = structlog.get_logger(record.name)
+            log.log(record.levelno, record.getMessage(), library=record.name, exc_info=record.exc_info or None)
+        except Exception:  # noqa: BLE001  what goes wrong in a log must not end what is logged
+            self.handleError(record)

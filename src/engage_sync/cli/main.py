@@ -14,9 +14,11 @@ from typer.exceptions import TyperException
 
 from engage_sync.cli import (
     approve,
+    backup,
     check,
     compact,
     compute,
+    daemon,
     demo,
     explain,
     failures,
@@ -29,10 +31,12 @@ from engage_sync.cli import (
     runs,
     sandbox,
     schema,
+    serve,
     show,
     status,
     sync,
     test,
+    work,
 )
 from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, EngageError, Misbehaved, Mistake
 
@@ -41,7 +45,8 @@ USAGE = Mistake.exit_code
 EXIT_STATUS = """\
 EXIT STATUS: 0 done · 1 some records failed or were refused, lines were rejected, or check found gaps · 2 a mistake in a
 file or an argument · 3 held by a brake · 4 another run holds the lock · 5 the CRM stayed unreachable or over quota ·
-6 the CRM refused the credentials · 7 an answer that was not understood · 70 a bug
+6 the CRM refused the credentials · 7 an answer that was not understood · 70 a bug ·
+130 it was asked to end
 """
 
 app = typer.Typer(
@@ -73,6 +78,10 @@ for module in (
     approve,
     rollback,
     compact,
+    backup,
+    daemon,
+    serve,
+    work,
     sandbox,
 ):
     module.register(app)

@@ -15,6 +15,7 @@ from engage_sync.cli.reporting import held_told, holds_records, print_buckets
 from engage_sync.core.holds import NAMED
 
 if TYPE_CHECKING:
+    from engage_sync.sync.steps import StepTaken
     from engage_sync.sync.views import JournalAnswer, RunAnswer
 
 SHOWN_RUNS = 30
@@ -66,6 +67,8 @@ def runs(
 def _print_one(answer: JournalAnswer) -> None:
     about = f"{answer['command']} as of {minute(answer['as_of'])} UTC, {answer['status']} (exit {answer['exit']})"
     say(f"Run {answer['run']}: {about}{_relation(answer)}")
+    if answer["steps"]:
+        say(f"  took {', '.join(map(_took, answer['steps']))}")
     for reason in held_told(answer["holds"]) or answer["held"]:
         say(f"  held: {escape(reason)}")
     _print_held_records(answer["holds"])
@@ -83,6 +86,12 @@ def _print_one(answer: JournalAnswer) -> None:
     print_lines("Changed by somebody else", DRIFT, [_with_minute(line) for line in answer["drift"]])
     print_lines("Signals", SIGNALS, answer["deliveries"])
     print_lines(None, ("object", "record", "field", "before", "after", "status", "message"), answer["journal"])
+
+
+def _took(step: StepTaken) -> str:
+    """Say how long a step took: `pull hubspot 1.2 s`."""
+    about = f" {escape(step['connector'])}" if step["connector"] is not None else ""
+    return f"{step['step']}{about} {step['seconds']:,.1f} s"
 
 
 def _print_held_records(holds: Sequence[Mapping[str, Any]]) -> None:

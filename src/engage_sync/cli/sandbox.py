@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
 STOPS = (signal.SIGINT, signal.SIGTERM)
 LAST_PORT = 65_534
 """The second stand-in needs the port after the first."""
+PORT = 8090
+ADDRESSES = {"hubspot": f"http://127.0.0.1:{PORT}", "salesforce": f"http://127.0.0.1:{PORT + 1}"}
+"""Where each stand-in is unless `--port` says otherwise."""
+MESSAGES = 20_000
+"""About how many messages `--messages` writes: enough for every story, and read in a second."""
 
 
 def register(app: typer.Typer) -> None:
@@ -36,14 +42,20 @@ def sandbox(
             max=LAST_PORT,
             help="Where HubSpot's listens on 127.0.0.1, Salesforce's on the next; 0 takes free ones.",
         ),
-    ] = 8090,
+    ] = PORT,
     empty: Annotated[bool, typer.Option("--empty", help="Start without the people of the demo.")] = False,
+    messages: Annotated[
+        Path | None,
+        typer.Option("--messages", metavar="FILE", help="Also write what these people did: events, to be imported."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the CRM stand-ins alone; prints base URLs and tokens."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)  # or a thread of a stand-in would die of one
     with ExitStack() as stack:
         stack.callback(signal.pthread_sigmask, signal.SIG_SETMASK, before)
+        if messages is not None:
+            _write_messages(messages, empty=empty)
         hubspot, salesforce = _start(stack, port, empty=empty)
         if as_json:
             print_json(
@@ -60,6 +72,28 @@ def sandbox(
         else:
             _tell(hubspot, salesforce)
         signal.sigwait(STOPS)
+
+
+def credentials(name: str) -> dict[str, str]:
+    """Give what the ready-made file of a CRM names as ${…}, for its stand-in."""
+    from engage_sync.sandbox import salesforce_server, server  # noqa: PLC0415  start-up: --help needs none of it
+
+    if name == "hubspot":
+        return {"HUBSPOT_ACCESS_TOKEN": server.TOKEN}
+    return {
+        "SALESFORCE_CLIENT_ID": salesforce_server.CLIENT_ID,
+        "SALESFORCE_CLIENT_SECRET": salesforce_server.CLIENT_SECRET,
+    }
+
+
+def _write_messages(file: Path, *, empty: bool) -> None:
+    from engage_sync.sandbox import company  # noqa: PLC0415  start-up: --help needs none of it
+
+    if empty:
+        raise Mistake("--empty and --messages exclude each other: without people there are no messages")
+    if file.exists():
+        raise Mistake(f"{file} exists already; name a new file")
+    company.write_messages(company.generate(clock(), events=MESSAGES), file)
 
 
 def _start(stack: ExitStack, port: int, *, empty: bool) -> tuple[Sandbox, SalesforceSandbox]:

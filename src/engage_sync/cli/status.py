@@ -32,22 +32,11 @@ def status(project: ProjectFolder = HERE, as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
         return
-    newest = answer["newest_run"]
-    if newest is None:
-        say("Nothing has run yet. `engage-sync sync` does everything.")
-    else:
-        say(
-            f"Newest run: {newest['run']} ({newest['command']}) as of {minute(newest['as_of'])} UTC: {newest['status']}"
-        )
-        for name, text in newest["errors"].items():
-            say(f"  {name}: {escape(text)}")
+    _print_newest(answer)
     print_held(answer)
-    lines = [
-        (name, minute(one["last_pull"]), minute(one["last_push"]), proven, linked, changed, one["failures"])
-        for name, one in answer["connectors"].items()
-        for proven, changed in [(_reconciled(one["reconciled"]), drift_told(one["drift"]))]
-        for linked in [", ".join(f"{count:,} {object_}" for object_, count in one["linked"].items())]
-    ]
+    print_alerts(answer)
+    _print_daemon(answer)
+    newest = answer["newest_run"]
     if newest is not None and holds_records(newest["connectors"]):
         print_buckets(newest["connectors"], title=f"Records of run {newest['run']}")
     else:
@@ -59,8 +48,35 @@ def status(project: ProjectFolder = HERE, as_json: AsJson = False) -> None:
     if told:
         say(f"Actions of signals: {', '.join(told)}.")
     print_lines("Signals that wait or failed", SIGNALS, answer["deliveries"])
-    columns = ("connector", "last pull", "last push", "reconciled", "linked", "changed by others", "failures")
-    table(None, columns, lines, right=("failures",))
+    _print_connectors(answer)
+
+
+def _print_newest(answer: StatusAnswer) -> None:
+    """Say what ran last, and what went wrong there."""
+    newest = answer["newest_run"]
+    if newest is None:
+        say("Nothing has run yet. `engage-sync sync` does everything.")
+        return
+    what = f"{newest['run']} ({newest['command']}) as of {minute(newest['as_of'])} UTC: {newest['status']}"
+    say(f"Newest run: {what}")
+    for name, text in newest["errors"].items():
+        say(f"  {name}: {escape(text)}")
+
+
+def _print_connectors(answer: StatusAnswer) -> None:
+    """Print a line for each connector."""
+    dues = _dues(answer)
+    lines = [
+        (
+            *(name, minute(one["last_pull"]), minute(one["last_push"]), dues.get(name)),
+            _reconciled(one["reconciled"]),
+            ", ".join(f"{count:,} {object_}" for object_, count in one["linked"].items()),
+            *(drift_told(one["drift"]), one["failures"]),
+        )
+        for name, one in answer["connectors"].items()
+    ]
+    columns = ("connector", "last pull", "last push", "next run", "reconciled", "linked", "changed by others")
+    table(None, (*columns, "failures"), lines, right=("failures",))
 
 
 def drift_told(counts: Counts) -> str | None:
@@ -89,6 +105,40 @@ def print_held(answer: StatusAnswer) -> None:
     if newest is not None and not waiting:
         for reason in held_told(newest["holds"]) or newest["held"]:
             say(f"  held: {escape(reason)}")
+
+
+def _dues(answer: StatusAnswer) -> dict[str, str | None]:
+    """Give when the daemon begins with each connector next, and with what; nothing where no daemon schedules."""
+    if not any(one["name"] == "daemon" for one in answer["leases"]):
+        return {}
+    found: dict[str, str | None] = {}
+    for one in sorted(answer["jobs"], key=lambda job: job["due"], reverse=True):
+        if one["connector"] is not None:
+            found[one["connector"]] = f"{minute(one['due'])} {one['name'].partition(':')[0]}"
+    return found
+
+
+def _print_daemon(answer: StatusAnswer) -> None:
+    """Say who schedules and who writes now, and which jobs of the daemon did not go well last time."""
+    for one in answer["leases"]:
+        does = "schedules" if one["name"] == "daemon" else "writes now"
+        who = f"{one['holder']} on {one['host']} (process {one['pid']})"
+        say(f"{escape(who)} {does}, since {minute(one['since'])} UTC.")
+    if answer["jobs"] and not any(one["name"] == "daemon" for one in answer["leases"]):
+        say("No daemon runs; `engage-sync daemon` starts one.")
+    for job in answer["jobs"]:
+        if job["exit"] and job["status"] != "stopped":
+            why = (job["message"] or "no reason was told").splitlines()[0]
+            say(f"{escape(job['name'])} {job['status']} at {minute(job['started_at'])} UTC: {escape(why)}")
+
+
+def print_alerts(answer: StatusAnswer) -> None:
+    """Say what the daemon found failing, since when, and what to do."""
+    for one in answer["alerts"]:
+        what, _, advice = one["sentence"].partition("\n")
+        say(f"[bold]Failing[/bold] since {minute(one['since'])} UTC: {escape(what)}")
+        if advice:
+            say(f"  {escape(advice)}")
 
 
 def _reconciled(found: dict[str, object] | None) -> str:

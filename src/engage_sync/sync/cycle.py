@@ -13,11 +13,11 @@ import polars as pl
 from engage_sync.core.brakes import looks_back
 from engage_sync.core.holds import Hold
 from engage_sync.errors import Mistake
+from engage_sync.sync.accounts import remember_account
 from engage_sync.sync.claims import settle_claims
 from engage_sync.sync.compute import compute, record
 from engage_sync.sync.computed import Computed
 from engage_sync.sync.deliver import deliver
-from engage_sync.sync.doctor import remember_account
 from engage_sync.sync.drift import Onlooker
 from engage_sync.sync.field_limits import keep_limits
 from engage_sync.sync.holding import Terms, Watch, keep_baseline, keep_inactive, keep_silences, watch
@@ -63,9 +63,11 @@ def recompute(
     if _is_look_back(workspace, as_of):
         return None, compute(workspace, as_of)
     with running(workspace, "compute", as_of, clock) as current:
+        workspace.halt.check()
         progress.step("computing")
-        computed = compute(workspace, as_of)
-        record(workspace, current.id, computed)
+        with current.step("compute"):
+            computed = compute(workspace, as_of)
+            record(workspace, current.id, computed)
         current.finish(computed)
         return current.id, computed
 
@@ -86,8 +88,10 @@ def plan(
         current.opened(only) as sessions,
     ):
         _pull(workspace, sessions, current, progress)
+        workspace.halt.check()
         progress.step("computing")
-        computed = compute(workspace, as_of)
+        with current.step("compute"):
+            computed = compute(workspace, as_of)
         current.moves = moved(workspace, computed)
         current.switching = switching(computed)
         current.holds = _clock_behind(workspace, as_of) if clocked else ()
@@ -154,19 +158,23 @@ def go(
         if way.pulling:
             current.pulled_since = current.clock()
             _pull(workspace, sessions, current, progress)
+        workspace.halt.check()
         progress.step("computing")
-        computed = compute(workspace, as_of)
-        record(workspace, current.id, computed)
+        with current.step("compute"):
+            computed = compute(workspace, as_of)
+            record(workspace, current.id, computed)
         looking = _plan(workspace, sessions, computed, current, way)
         keep_silences(looking)
         _keep_held(workspace, sessions, current)
         for session in sessions:
-            ration(workspace, session, computed, retrying=not way.portion.whole)
-            _push(workspace, session, computed, current, way, progress)
+            with current.step("push", session):
+                ration(workspace, session, computed, retrying=not way.portion.whole)
+                _push(workspace, session, computed, current, way, progress)
             if way.portion.whole and session.free() is not None and session.schema is not None:
                 keep_baseline(looking, session.file, session.schema, session.planned())
         if way.portion.whole:
-            _deliver(workspace, sessions, current, progress)
+            with current.step("deliver"):
+                _deliver(workspace, sessions, current, progress)
         return current.finish(computed)
 
 
@@ -190,15 +198,19 @@ def _look_back(workspace: Workspace, as_of: datetime) -> str:
 
 def _pull(workspace: Workspace, sessions: list[Session], current: Running, progress: Progress) -> None:
     for session in sessions:
-        with session.guarded():
+        if session.error is not None:
+            continue
+        with current.step("pull", session), session.guarded():
             pull_connector(workspace, session.file, session.connector, run=current.id, progress=progress.pulled)
 
 
 def _reconcile(workspace: Workspace, sessions: list[Session], current: Running, progress: Progress) -> None:
     for session in sessions:
         session.reconciled = {}
+        if session.error is not None:
+            continue
         found = partial(reconcile, workspace, session.file, session.connector, run=current.id, progress=progress)
-        with session.guarded():
+        with current.step("reconcile", session), session.guarded():
             for one in found(began=current.clock()):
                 session.reconciled[one.object] = one
 
@@ -211,9 +223,9 @@ def _plan(workspace: Workspace, sessions: list[Session], computed: Computed, cur
     for session in sessions:
         if session.error is not None:
             continue
-        with session.guarded():
+        with current.step("plan", session), session.guarded():
             session.schema = session.connector.check()
-            remember_account(workspace, session.file, session.schema)
+            remember_account(workspace, session.file, session.schema, session.connector.quota_key)
             keep_limits(workspace, session.file, session.schema)
             owning = partial(current.drift.owned, session.connector, computed.as_of)
             session.prepared = prepare(

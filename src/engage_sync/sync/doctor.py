@@ -20,11 +20,15 @@ from engage_sync.errors import (
     Problem,
 )
 from engage_sync.sync import kept_answers
+from engage_sync.sync.accounts import OtherAccount
 from engage_sync.sync.findings import Examined, Step, creates_tasks, findings, of_actions
-from engage_sync.sync.provisioning import Provision, describe, provision, remember_account
+from engage_sync.sync.provisioning import Provision, describe, provision
 from engage_sync.sync.wiring import Workspace, connector_classes
 
-__all__ = ["Examination", "Gap", "Provision", "check", "describe", "examine", "provision", "remember_account"]
+__all__ = ["Examination", "Gap", "Provision", "check", "describe", "examine", "provision"]
+
+
+CONFIRM = "put the former credentials back, or confirm the other account as the problem says"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,8 @@ class Examination:
     exit: int = EXIT_DONE
 
 
-def examine(workspace: Workspace) -> Examination:
-    """Log in to each CRM and look for gaps. One that cannot be reached hides no gap of another.
+def examine(workspace: Workspace, only: str | None = None) -> Examination:
+    """Log in to each CRM, or to one, and look for gaps. One that cannot be reached hides no gap of another.
 
     The exit code is 0 only when a first write would succeed, 1 with gaps, or that of what ended a connector's check.
     """
@@ -60,9 +64,13 @@ def examine(workspace: Workspace) -> Examination:
     advice: dict[str, tuple[str, ...]] = {}
     mistakes: list[Problem] = []
     codes: set[int] = set()
-    for file in workspace.project.connectors:
+    for file in workspace.connector_files(only):
         try:
             schema = describe(workspace, file, probing=True)
+        except OtherAccount as other:
+            codes.add(other.exit_code)
+            gaps += [Gap(file.file, None, None, None, problem.what, CONFIRM) for problem in other.problems]
+            mistakes += other.problems
         except Mistake as mistake:
             mistakes += mistake.problems
             gaps += [_of_mistake(file, problem) for problem in mistake.problems]

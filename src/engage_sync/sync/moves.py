@@ -18,6 +18,10 @@ from engage_sync.sync.wiring import Workspace
 MOST = 0.5
 """The share of users or accounts above which a change is worth a warning."""
 
+_ORDER = ["len", "before", "after"]
+_DOWN = [True, False, False]
+"""The commonest way first; the same one each time where two are as common."""
+
 
 @dataclass(frozen=True, slots=True)
 class Moved:
@@ -49,12 +53,12 @@ def moved(workspace: Workspace, computed: Computed) -> tuple[Moved, ...]:
         new = documents(workspace, computed, entity).select("external_id", *fields)
         known = new.join(old, on="external_id", how="semi").height
         changes = transitions(old, new, model, entity)
-        ways = changes.group_by("kind", "name", "before", "after").len().sort("len", descending=True)
+        ways = changes.group_by("kind", "name", "before", "after").len().sort(_ORDER, descending=_DOWN, nulls_last=True)
         for (kind, name), rows in ways.group_by("kind", "name", maintain_order=True):
             first = rows.row(0, named=True)
             way = (first["before"], first["after"])
             found.append(Moved(entity, str(kind), str(name), int(rows["len"].sum()), known, way))
-    return tuple(sorted(found, key=lambda one: -one.changed))
+    return tuple(sorted(found, key=lambda one: (-one.changed, one.entity.value, one.kind, one.name)))
 
 
 def switching(computed: Computed) -> dict[str, dict[str, int]]:

@@ -13,6 +13,7 @@ from engage_sync.connectors.base import Field, FieldSpec, Schema
 from engage_sync.core.definitions import ObjectMap, ValueType
 from engage_sync.errors import EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Misbehaved, Mistake, Problem
 from engage_sync.sync import kept_answers
+from engage_sync.sync.accounts import recognise, remember_account
 from engage_sync.sync.field_limits import keep_limits
 from engage_sync.sync.findings import creates_tasks
 from engage_sync.sync.wiring import Workspace, open_connector
@@ -101,6 +102,7 @@ def describe(workspace: Workspace, file: ConnectorFile, *, probing: bool = False
     """Give the CRM's description of its objects and fields; with `probing` also what only trying a write tells."""
     connector = open_connector(workspace, file, read_only=True)
     try:
+        recognise(workspace, file, connector)
         schema = connector.check()
         if probing:
             tasks = connector.limits.tasks if creates_tasks(workspace.project.model) else None
@@ -108,16 +110,9 @@ def describe(workspace: Workspace, file: ConnectorFile, *, probing: bool = False
             schema = replace(schema, missing=list(dict.fromkeys([*schema.missing, *found])))
     finally:
         connector.close()
-    remember_account(workspace, file, schema)
+    remember_account(workspace, file, schema, connector.quota_key)
     keep_limits(workspace, file, schema)
     return schema
-
-
-def remember_account(workspace: Workspace, file: ConnectorFile, schema: Schema) -> None:
-    """Keep which CRM account a connector reaches and where its people work, for the links to its records."""
-    for what, told in (("account", schema.account), ("site", schema.site)):
-        if told:
-            workspace.state.set_note(f"{what}.{file.name}", told)
 
 
 def wanted(file: ConnectorFile) -> list[FieldSpec]:
@@ -161,6 +156,7 @@ def label_of(name: str) -> str:
 def _applied(workspace: Workspace, file: ConnectorFile) -> list[Provision]:
     connector = open_connector(workspace, file)
     try:
+        recognise(workspace, file, connector)
         return [
             Provision(file.name, made.spec.object, made.spec.name, made.spec.type.value, made.result, made.message)
             for made in connector.provision(wanted(file))

@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Connector, Cursor, Kind, Page, Record
 from engage_sync.errors import Misbehaved
+from engage_sync.sync.rows import iso_text
 from engage_sync.sync.wiring import Workspace, kind_of
 
 
@@ -70,6 +71,7 @@ def pull_object(
             if under_way:
                 workspace.state.set_note(mark, None)
             _note_newest(workspace, name, kind.object, newest, run)
+            _note_end(workspace, name, kind.object, run)
             return pulled
         if page.done:
             again = False
@@ -79,6 +81,18 @@ def last_record_at(workspace: Workspace, name: str, object_: str) -> str | None:
     """Give when the last pull began that brought a record changed later than all before (ISO 8601); None: never."""
     kept = workspace.state.note(f"last_record.{name}.{object_}")
     return None if kept is None else str(json.loads(kept)["at"])
+
+
+def reached_at(workspace: Workspace, name: str, object_: str) -> str | None:
+    """Give the instant up to which the mirror of an object holds what the CRM had: the start of the last pull that came
+    to its end (ISO 8601); None: none has."""
+    return workspace.state.note(f"reached.{name}.{object_}")
+
+
+def _note_end(workspace: Workspace, name: str, object_: str, run: int) -> None:
+    of = workspace.state.run(run)
+    if of is not None:
+        workspace.state.set_note(f"reached.{name}.{object_}", iso_text(of.started_at))
 
 
 def _note_newest(workspace: Workspace, name: str, object_: str, newest: str, run: int) -> None:

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from engage_sync.connectors.base import Change, Connector, Kind, Outcome, Status
-from engage_sync.connectors.wrappers import OVER_QUOTA
+from engage_sync.connectors.wrappers import NOT_SENT
 from engage_sync.core.plan import DEFERRED, DRIFT_WRITTEN, EXECUTED, REFUSED, Bucket, ObjectPlan
 from engage_sync.core.priority import REASON as OUT_OF_QUOTA
 from engage_sync.core.unique_ids import handed_on
 from engage_sync.core.waiting import WAITING
-from engage_sync.errors import EngageError, Suspended
+from engage_sync.errors import EngageError, Locked, Stopped, Suspended
 from engage_sync.state.outcomes import OutcomeRow
 from engage_sync.sync.failures import NOT_FITTING
 from engage_sync.sync.wiring import Workspace
@@ -96,7 +96,7 @@ def push(target: Target, plan: ObjectPlan, progress: Callable[[int, int], None])
         pushed.buckets.update(dict.fromkeys(after, Bucket.FAILED))
         try:
             for outcomes in _in_groups(target.connector.push(target.kind, changes), _group(target, len(changes))):
-                tried = [outcome for outcome in outcomes if outcome.code != OVER_QUOTA]
+                tried = [outcome for outcome in outcomes if outcome.code not in NOT_SENT]
                 state.record_outcomes(target.run, target.name, object_, _rows(target, tried, before, after, theirs))
                 pushed.buckets.update((outcome.record, _bucket(outcome)) for outcome in outcomes)
                 pushed.unanswered.update(outcome.record for outcome in tried if outcome.code == NO_ANSWER)
@@ -133,12 +133,12 @@ def note_deferred(target: Target, plan: ObjectPlan, pushed: Pushed) -> None:
 
 
 def _bucket(outcome: Outcome) -> Bucket:
-    """Say where a record ends: one that was not sent for want of quota waits, and has not failed."""
-    return Bucket.HELD if outcome.code == OVER_QUOTA else _BUCKETS[outcome.status]
+    """Say where a record ends: one that was not sent for want of quota, or of time, waits, and has not failed."""
+    return Bucket.HELD if outcome.code in NOT_SENT else _BUCKETS[outcome.status]
 
 
 def _unsent(error: EngageError | None) -> Bucket:
-    return Bucket.HELD if isinstance(error, Suspended) else Bucket.FAILED
+    return Bucket.HELD if isinstance(error, Suspended | Stopped | Locked) else Bucket.FAILED
 
 
 def _meant(target: Target, after: Mapping[str, Values]) -> Mapping[str, Values]:

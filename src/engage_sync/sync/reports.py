@@ -5,7 +5,7 @@ status, the exit code and the summary that is kept. Pulls, decides and pushes no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,6 +26,7 @@ from engage_sync.errors import (
 )
 from engage_sync.state.runs import Run
 from engage_sync.sync import kept_answers
+from engage_sync.sync.accounts import recognised
 from engage_sync.sync.buckets import Miscounted, miscounts
 from engage_sync.sync.compute import summary_of, without_record
 from engage_sync.sync.computed import Computed
@@ -36,6 +37,7 @@ from engage_sync.sync.moves import Moved
 from engage_sync.sync.quota import Price
 from engage_sync.sync.readback import Verified, verified_json
 from engage_sync.sync.sessions import Buckets, Session, Short, open_sessions
+from engage_sync.sync.steps import StepTaken, followed, step
 from engage_sync.sync.suspension import ask_only, conclude
 from engage_sync.sync.wiring import Only, Workspace
 
@@ -91,6 +93,7 @@ class Running:
 
     workspace: Workspace
     id: int
+    command: str
     as_of: datetime
     clock: Clock
     planned_writes: int = 0
@@ -104,6 +107,9 @@ class Running:
     moves: tuple[Moved, ...] = ()
     price: Mapping[str, Price] = field(default_factory=dict)
     finished: bool = False
+    status: str | None = None
+    """How the run ended, once it has."""
+    steps: list[StepTaken] = field(default_factory=list)
     unopened: dict[str, Mistake] = field(default_factory=dict)
     """The connectors whose files are wrong, with what is."""
     sessions: list[Session] = field(default_factory=list)
@@ -116,11 +122,17 @@ class Running:
     drift: Onlooker | None = None
     """What this run learns about values that somebody else set."""
 
+    def step(self, name: str, session: Session | None = None) -> AbstractContextManager[None]:
+        """Surround one step of the run, about one connector or all (`steps.step`)."""
+        sessions = self.sessions if session is None else [session]
+        return step(self.steps, name, sessions, None if session is None else session.file.name)
+
     @contextmanager
     def opened(self, only: Only) -> Iterator[list[Session]]:
         """Open the project's connectors, or one, for the length of a `with` block."""
-        with open_sessions(self.workspace, only, self.unopened) as self.sessions:
-            ask_only(self.workspace, self.sessions, self.clock())
+        with open_sessions(self.workspace, only, self.unopened) as sessions:
+            ask_only(self.workspace, sessions, self.clock())
+            self.sessions = recognised(self.workspace, sessions, self.unopened)
             yield self.sessions
 
     def finish(self, computed: Computed | None) -> Report:
@@ -167,6 +179,19 @@ class Running:
             raise Miscounted(wrong)
         return report
 
+    def end(self, error: BaseException) -> None:
+        """Keep that an exception ended the run."""
+        code, text = _ended_by(error)
+        self.workspace.state.finish_run(
+            self.id,
+            status="failed",
+            exit=code,
+            finished_at=self.clock(),
+            summary={"steps": self.steps, "error": text},
+            held=(),
+        )
+        self.status = "failed"
+
     def _drift(self) -> pl.DataFrame:
         """List what somebody else set, and keep the list with a run that pushes."""
         if self.drift is None:
@@ -203,6 +228,7 @@ class Running:
             "verified": verified_json(report.verified),
             "reconciled": report.reconciled,
             "drift": counted(report.drift),
+            "steps": self.steps,
             **({} if self.undone is None else {"only_shown": self.only_shown}),
             **({} if computed is None else summary_of(self.workspace, computed)),
             **({"error": wrong} if wrong else {}),
@@ -215,7 +241,7 @@ class Running:
             summary=summary,
             held=report.held,
         )
-        self.finished = True
+        self.finished, self.status = True, report.status
 
 
 def known_run(workspace: Workspace, run_id: int) -> Run:
@@ -232,23 +258,21 @@ def known_run(workspace: Workspace, run_id: int) -> Run:
 def running(workspace: Workspace, command: str, as_of: datetime, clock: Clock) -> Iterator[Running]:
     """Hold the lock and a row in the run table for the length of a run; an exception, or Ctrl-C, ends the row as
     failed."""
-    with workspace.state.lock(f"engage-sync {command}"):
+    halt, length = workspace.halt, workspace.project.background.daemon.lease.total_seconds()
+    with (
+        workspace.state.lock(f"engage-sync {command}", lease=length) as lease,
+        halt.at_signal(),
+        halt.guarded(lease.check),
+    ):
         started = workspace.state.start_run(command, as_of, clock())
-        current = Running(workspace, started, as_of, clock)
-        try:
-            yield current
-        except (Exception, KeyboardInterrupt) as error:
-            if not current.finished:
-                code, text = _ended_by(error)
-                workspace.state.finish_run(
-                    started,
-                    status="failed",
-                    exit=code,
-                    finished_at=clock(),
-                    summary={"error": text},
-                    held=(),
-                )
-            raise
+        current = Running(workspace, started, command, as_of, clock)
+        with followed(current):
+            try:
+                yield current
+            except (Exception, KeyboardInterrupt) as error:
+                if not current.finished:
+                    current.end(error)
+                raise
 
 
 def _ended_by(error: BaseException) -> tuple[int, str]:

@@ -15,8 +15,8 @@ import polars as pl
 from engage_sync.core.plan import Bucket, ObjectPlan
 from engage_sync.core.undo import standing, superseded
 from engage_sync.state.undone import ROLLBACK
+from engage_sync.sync.accounts import remember_account
 from engage_sync.sync.claims import catch_up
-from engage_sync.sync.doctor import remember_account
 from engage_sync.sync.progress import SILENT, Progress
 from engage_sync.sync.pull import pull as pull_connector
 from engage_sync.sync.push import Target, count_buckets
@@ -157,11 +157,13 @@ def _nothing(workspace: Workspace, around: pl.DataFrame, values: pl.DataFrame, u
 def _catch_up(workspace: Workspace, session: Session, current: Running, progress: Progress) -> None:
     """Pull one connector, and record what runs without an answer turn out to have written; an error of it ends its
     part."""
+    if session.error is not None:
+        return
     since = current.clock()
     with session.guarded():
         pull_connector(workspace, session.file, session.connector, run=current.id, progress=progress.pulled)
         session.schema = session.connector.check()
-        remember_account(workspace, session.file, session.schema)
+        remember_account(workspace, session.file, session.schema, session.connector.quota_key)
         for item in session.file.objects:
             kind = kind_of(item, session.connector.limits)
             target = Target(workspace, session.connector, session.file.name, kind, current.id, current.clock)

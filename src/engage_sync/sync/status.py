@@ -8,6 +8,8 @@ from typing import TypedDict
 import polars as pl
 
 from engage_sync.config.project import ConnectorFile
+from engage_sync.state.jobs import Job
+from engage_sync.state.leases import Lease
 from engage_sync.state.links import CONTESTED
 from engage_sync.state.runs import Run
 from engage_sync.sync.drift_answers import Counts, drift_counts
@@ -34,6 +36,15 @@ class SuspendedAnswer(TypedDict):
     told: str
 
 
+class AlertAnswer(TypedDict):
+    """Something that fails since an instant, as the daemon found it. The first line of `sentence` says what, those
+    below what to do."""
+
+    name: str
+    since: str
+    sentence: str
+
+
 class ConnectorAnswer(TypedDict):
     """One connector as `status` shows it. `linked` counts the linked records of each object; `last_record_at` says when
     the last pull of each began that brought something new; `reconciled` has at, run, lost and whole of the newest
@@ -51,6 +62,30 @@ class ConnectorAnswer(TypedDict):
     quota: QuotaAnswer | None
 
 
+class HolderAnswer(TypedDict):
+    """Who holds a lease: `daemon`, who schedules, or `writer`, whose run goes on."""
+
+    name: str
+    holder: str
+    host: str
+    pid: int
+    since: str
+
+
+class JobAnswer(TypedDict):
+    """A job of the daemon: when it is due next, when it began and last went well, and how it ended last. `connector` is
+    None for what needs none."""
+
+    name: str
+    connector: str | None
+    due: str
+    started_at: str | None
+    succeeded_at: str | None
+    status: str | None
+    exit: int | None
+    message: str | None
+
+
 class StatusAnswer(TypedDict):
     """The answer of `status`. `held` is the newest run that waits for `approve` or for its cause to go, `waiting` are
     all of them: connectors may wait for different runs."""
@@ -61,6 +96,9 @@ class StatusAnswer(TypedDict):
     signals: dict[str, int]
     deliveries: list[dict[str, Json]]
     recorded: dict[str, Json] | None
+    alerts: list[AlertAnswer]
+    leases: list[HolderAnswer]
+    jobs: list[JobAnswer]
     connectors: dict[str, ConnectorAnswer]
 
 
@@ -77,7 +115,31 @@ def status_json(workspace: Workspace, now: datetime) -> StatusAnswer:
         "signals": dict.fromkeys(DELIVERY_ENDS, 0) | workspace.state.delivery_counts(),
         "deliveries": workspace.state.open_deliveries(DELIVERIES_SHOWN).select(DELIVERED).to_dicts(),
         "recorded": None if newest is None else {"run": newest.id, "as_of": iso_text(newest.as_of)},
+        "alerts": [
+            {"name": one.name, "since": iso_text(one.since), "sentence": one.sentence}
+            for one in workspace.state.alerts()
+            if one.active
+        ],
+        "leases": [_holder(one) for one in workspace.state.leases()],
+        "jobs": [_job(one) for one in workspace.state.jobs()],
         "connectors": {file.name: _connector_status(workspace, file, latest, failing, now) for file in files},
+    }
+
+
+def _holder(one: Lease) -> HolderAnswer:
+    return {"name": one.name, "holder": one.holder, "host": one.host, "pid": one.pid, "since": one.since}
+
+
+def _job(one: Job) -> JobAnswer:
+    return {
+        "name": one.name,
+        "connector": one.name.partition(":")[2] or None,
+        "due": iso_text(one.due),
+        "started_at": None if one.started_at is None else iso_text(one.started_at),
+        "succeeded_at": None if one.succeeded_at is None else iso_text(one.succeeded_at),
+        "status": one.status,
+        "exit": one.exit,
+        "message": one.message,
     }
 
 

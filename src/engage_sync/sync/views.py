@@ -26,6 +26,7 @@ from engage_sync.sync.provisioning import Provisioning
 from engage_sync.sync.readback import verified_json
 from engage_sync.sync.reports import known_run
 from engage_sync.sync.rows import BOOKKEEPING, iso_text, json_value, rows
+from engage_sync.sync.steps import StepTaken
 from engage_sync.sync.wiring import Workspace
 
 DELIVERED = (
@@ -190,7 +191,8 @@ def provision_json(made: Provisioning, *, applied: bool) -> Json:
 
 class RunAnswer(TypedDict):
     """One run as `runs` and `status` show it. `approved` is the held run that it went on with, `approved_by` the run
-    that went on with it, `undone` the run that it rolled back; `only_shown`: that was not confirmed."""
+    that went on with it, `undone` the run that it rolled back; `only_shown`: that was not confirmed. `steps` are in the
+    order in which they ended."""
 
     run: int
     command: str
@@ -210,6 +212,7 @@ class RunAnswer(TypedDict):
     errors: dict[str, str]
     no_record: int
     reconciled: dict[str, dict[str, Json]] | None
+    steps: list[StepTaken]
 
 
 class JournalAnswer(RunAnswer):
@@ -258,6 +261,7 @@ def run_json(run: Run) -> RunAnswer:
         "errors": errors | {"run": summary["error"]} if "error" in summary else errors,
         "no_record": summary.get("no_record", 0),
         "reconciled": summary.get("reconciled"),
+        "steps": summary.get("steps", []),
     }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -17,18 +16,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
-from urllib.parse import SplitResult, urlsplit
 
 import requests
 import structlog
 import tenacity
-from requests.utils import get_environ_proxies
 from urllib3.exceptions import HTTPError
 
-from engage_sync.connectors.addresses import is_loopback
-from engage_sync.errors import Mistake
 from engage_sync.sync.couriers import Delivery, End, Ended
+from engage_sync.sync.posting import address, host_and_port, session_for, why_silent
 
 SECONDS = (5.0, 10.0)
 """To connect, and to wait for the answer."""
@@ -114,15 +109,15 @@ class Receiver:
         clock: Callable[[], datetime],
         seconds: tuple[float, float] = SECONDS,
     ) -> None:
-        parts = _split(url)
-        self.name = _name(parts)
+        parts = address(url)
+        self.name = host_and_port(parts)
         self._url, self._secret = url, None if secret is None else secret.encode()
         self._clock, self._seconds = clock, seconds
         self._growing = tenacity.wait_exponential(multiplier=FIRST_PAUSE)
         self._trust = _Trust()
         self._ending = threading.Event()
         self._sleep = sleep or tenacity.sleep_using_event(self._ending)
-        self._session = _session(parts)
+        self._session = session_for(parts)
         self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="webhook")
 
     @property
@@ -186,7 +181,7 @@ class Receiver:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidProxyURL, UnicodeError):
             return Answer(End.PENDING, f"{self.name}: nothing can be sent to this address", pause=float("inf"))
         except (requests.RequestException, HTTPError) as error:
-            return Answer(End.PENDING, f"{self.name}: {_reason(error, self._seconds)}")
+            return Answer(End.PENDING, f"{self.name}: {why_silent(error, self._seconds)}")
         return self._answer(code, asked)
 
     def _answer(self, code: int, asked: str | None) -> Answer:
@@ -241,50 +236,6 @@ class WebhookCourier:
 def signature(secret: bytes, body: bytes) -> str:
     """Give the `X-Engage-Signature` of a body: `sha256=` and the hex digits of its HMAC-SHA256."""
     return "sha256=" + hmac.new(secret, body, hashlib.sha256).hexdigest()
-
-
-def _split(url: str) -> SplitResult:
-    """Take an address apart. Raises Mistake, whose sentence does not hold it."""
-    wrong = "the address of the webhook must be one like https://host/path"
-    try:
-        parts = urlsplit(url)
-        known = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
-    except ValueError:
-        raise Mistake(wrong) from None
-    if not known or any(character.isspace() for character in url):
-        raise Mistake(wrong)
-    return parts
-
-
-def _name(parts: SplitResult) -> str:
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    return host if parts.port is None else f"{host}:{parts.port}"
-
-
-def _session(parts: SplitResult) -> requests.Session:
-    """Give a session that takes proxies and certificates from the environment: a .netrc would add somebody's login."""
-    session = requests.Session()
-    session.trust_env = False
-    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-    session.headers["User-Agent"] = f"engage-sync/{version('engage-sync')}"
-    if not is_loopback(parts.hostname or ""):
-        session.proxies = dict(get_environ_proxies(f"{parts.scheme}://{_name(parts)}/"))
-    return session
-
-
-def _reason(error: Exception, seconds: tuple[float, float]) -> str:
-    """Say why nobody answered. The library's own text repeats the address with its query."""
-    if isinstance(error, requests.ConnectTimeout):
-        return f"no connection within {seconds[0]:g} seconds"
-    if isinstance(error, requests.Timeout):
-        return f"no answer within {seconds[1]:g} seconds"
-    below: BaseException | None = error
-    while below is not None:
-        if isinstance(below, OSError) and below.strerror:
-            return f"no connection ({below.strerror})"
-        below = below.__cause__ or below.__context__
-    return "the connection ended before an answer came"
 
 
 def _seconds(asked: str | None, clock: Callable[[], datetime]) -> float | None:

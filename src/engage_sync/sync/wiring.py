@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from engage_sync.config.project import ConnectorFile, ConnectorType, Project, load
 from engage_sync.connectors.base import Connector, Kind, Limits, Role
+from engage_sync.connectors.halt import Halt
 from engage_sync.connectors.promises import build
 from engage_sync.connectors.wrappers import Observed, harden
 from engage_sync.core.definitions import Entity, ObjectMap
@@ -32,7 +33,7 @@ ENTITIES: Mapping[Role, Entity] = {Role.CONTACT: Entity.USER, Role.ACCOUNT: Enti
 class Hardening(Protocol):
     """Puts the wrappers around a connector: `wrappers.harden`, or that with clocks and gates of one's own."""
 
-    def __call__(self, connector: Connector, *, read_only: bool, daily_share: float) -> Observed:
+    def __call__(self, connector: Connector, *, read_only: bool, daily_share: float, halt: Halt) -> Observed:
         """Wrap one connector."""
 
 
@@ -44,6 +45,8 @@ class Workspace:
     state: State
     store: EventStore
     hardened: Hardening = harden
+    halt: Halt = field(default_factory=Halt)
+    """Asked before every call to a CRM: the process may have to end."""
 
     def connector_files(self, only: Only = None) -> tuple[ConnectorFile, ...]:
         """Give the connector files, or those named `only`; an unknown name is a Mistake."""
@@ -97,9 +100,10 @@ def connector_types() -> Mapping[str, ConnectorType]:
     return types
 
 
-def load_project(root: Path) -> Project:
-    """Read and check all files of a project. Raises Mistake with every problem found."""
-    return load(root, ConnectorTypes(connector_classes()))
+def load_project(root: Path, *, files: Path | None = None) -> Project:
+    """Read and check all files of a project, or copies of them in the folder `files`. Raises Mistake with every problem
+    found."""
+    return load(root, ConnectorTypes(connector_classes()), files=files)
 
 
 def event_store(project: Project) -> EventStore:
@@ -111,7 +115,13 @@ def event_store(project: Project) -> EventStore:
 @contextmanager
 def open_workspace(root: Path, *, hardened: Hardening = harden) -> Iterator[Workspace]:
     """Open a project for the length of a `with` block."""
-    project = load_project(root)
+    with open_project(load_project(root), hardened=hardened) as workspace:
+        yield workspace
+
+
+@contextmanager
+def open_project(project: Project, *, hardened: Hardening = harden) -> Iterator[Workspace]:
+    """Open a project that is loaded, for the length of a `with` block."""
     state = State.open(project.database_url(), key_file=project.root / "var" / "memory.key")
     try:
         yield Workspace(project, state, event_store(project), hardened)
@@ -122,7 +132,7 @@ def open_workspace(root: Path, *, hardened: Hardening = harden) -> Iterator[Work
 def open_connector(workspace: Workspace, file: ConnectorFile, *, read_only: bool = False) -> Observed:
     """Build one connector with its wrappers; its secrets are resolved now. Closing it is the caller's business."""
     built = build(connector_classes()[file.connector], file.settings(), workspace.state.memory(file.name))
-    return workspace.hardened(built, read_only=read_only, daily_share=file.daily_share)
+    return workspace.hardened(built, read_only=read_only, daily_share=file.daily_share, halt=workspace.halt)
 
 
 def kind_of(object_map: ObjectMap, limits: Limits) -> Kind:

@@ -1,0 +1,91 @@
+"""An application on a socket, in a thread of its own: taken at once or refused with a sentence, and ended cleanly. It
+knows nothing of what it serves.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import uvicorn
+from fastapi import FastAPI
+
+from engage_sync.errors import Mistake
+
+MOST_AT_ONCE = 64
+"""Calls that are answered at the same time; further ones get a 503."""
+LAST_ANSWERS = 2
+"""Seconds that calls under way have when it ends."""
+PLACE = "`server` in config/engage.yaml names the address and the port"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where an application is served."""
+
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Give the address, as a browser takes it."""
+        return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+
+class _Server(uvicorn.Server):
+    """Says when it has begun, or has failed to."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.begun = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer."""
+        try:
+            await super().startup(sockets)
+        finally:
+            self.begun.set()
+
+
+@contextmanager
+def serving(app: FastAPI, host: str, port: int) -> Iterator[Served]:
+    """Serve for the length of a `with` block; port 0 takes a free one. Raises Mistake where that cannot be."""
+    listening = _listen(host, port)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        ws="none",
+        limit_concurrency=MOST_AT_ONCE,
+        timeout_graceful_shutdown=LAST_ANSWERS,
+    )
+    server = _Server(config)
+    thread = threading.Thread(target=server.run, args=([listening],), name="http", daemon=True)
+    try:
+        thread.start()
+        server.begun.wait()
+        yield Served(host, listening.getsockname()[1])
+    finally:
+        server.should_exit = True
+        thread.join(LAST_ANSWERS + 3)
+        listening.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port, so that a taken one is known before anything else begins."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=128)
+    except OSError as error:
+        # The socket module adds the address to the text of the system.
+        ours = isinstance(error, socket.gaierror) or error.errno is None
+        why = error.strerror or error if ours else os.strerror(error.errno or 0)
+        raise Mistake(f"cannot listen on {host}:{port}: {why}; {PLACE}") from None
+    except (UnicodeError, OverflowError):
+        raise Mistake(f"cannot listen on {host}:{port}: that is no address; {PLACE}") from None

@@ -1,0 +1,349 @@
+"""The daemon: it keeps a project's schedule and has its work done by children, one at a time. It pulls, computes and
+pushes nothing itself and imports nothing that does, so that it stays small; whatever fails is told and tried again.
+
+`tick` looks once at everything: the project's files, the state database, the lease, the child, what is due.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from engage_sync.errors import EngageError, Locked
+from engage_sync.state.jobs import Job
+from engage_sync.state.store import WRITER, State
+from engage_sync.sync.agenda import COMPUTE, Batch, after, choose, group_of, planned, resumed
+from engage_sync.sync.children import Ended, Runner
+from engage_sync.sync.configuration import Configuration
+from engage_sync.sync.freshness import Freshness
+from engage_sync.sync.post import Post
+from engage_sync.sync.stint import UNFINISHED, Unborn, Working
+from engage_sync.sync.worked import JobDone, Settings, Worked
+
+AGAIN = 5.0
+"""Seconds after which work is tried again that somebody else's run was in the way of, and a database that failed."""
+LOOK = 1.0
+"""Seconds after which it is looked again whether somebody else's run is over: that costs no child."""
+SALT = "daemon.salt"
+
+
+class Observer(Protocol):
+    """Hears after every tick how the daemon is, to tell people what fails and what has recovered."""
+
+    def __call__(self, daemon: Daemon, now: datetime) -> None:
+        """Look at the daemon; raises nothing but EngageError."""
+
+
+def open_state(settings: Settings, root: Path) -> State:
+    """Open the state database of a project."""
+    return State.open(settings["database"], key_file=root / "var" / "memory.key")
+
+
+class Daemon:
+    """One daemon of one project. Not for several threads; `tick` and `close` are called by one."""
+
+    def __init__(
+        self,
+        root: Path,
+        runner: Runner,
+        *,
+        ticks: Callable[[], float] = time.monotonic,
+        opening: Callable[[Settings, Path], State] = open_state,
+        observer: Observer | None = None,
+        at_once: bool = False,
+    ) -> None:
+        """`at_once` puts nothing off; `ticks` is a monotonic clock in seconds."""
+        self._root, self._runner, self._ticks, self._opening = root, runner, ticks, opening
+        self._observer, self._at_once = observer, at_once
+        self._log = structlog.get_logger("engage_sync.daemon")
+        self.configuration = Configuration(root, runner, ticks)
+        self.post = Post(ticks)
+        self.settings: Settings | None = None
+        self.jobs: dict[str, Job] = {}
+        self.last: Worked | None = None
+        """What the newest child told."""
+        self.trouble: str | None = None
+        """Why the state database does not serve."""
+        self.state: State | None = None
+        self.exits: set[int] = set()
+        """The exit codes of all jobs so far."""
+        self.done: list[JobDone] = []
+        """How all jobs went since somebody looked and cleared it."""
+        self._freshness = Freshness()
+        self._working: Working | None = None
+        self._salt = ""
+        self._barred: dict[str, float] = {}
+        self._next_try = 0.0
+        self.led = False
+        """Whether this daemon has taken the schedule over, and nobody has taken it from it as far as known."""
+        self.changes = 0
+        """Grows with everything that happens."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this daemon schedules; else it stands by."""
+        return self.post.lease is not None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a child works, or what it did is still to be kept."""
+        return self._working is not None
+
+    @property
+    def working(self) -> tuple[str, ...]:
+        """The jobs that a child does now."""
+        return () if self._working is None else self._working.batch.jobs
+
+    def demand_post(self) -> None:
+        """Raise Locked when another daemon schedules."""
+        if self.state is not None and not self.leads:
+            who = "another daemon" if self.post.holder is None else self.post.holder.told
+            raise Locked(f"{who} schedules this project")
+
+    @property
+    def pause(self) -> float:
+        """Seconds to wait until the next tick, where nothing happens before."""
+        return 1.0 if self.settings is None else min(1.0, self.settings["daemon"]["lease"] / 5)
+
+    def tick(self, now: datetime) -> None:
+        """Look at everything once, and do what is to be done. Raises nothing that a project, a CRM or a database can
+        cause."""
+        wrong = self.configuration.wrong
+        found = self.configuration.tick(keep_old=self.busy)
+        if found is not None:
+            self._learn(found)
+        self.changes += found is not None or wrong is not self.configuration.wrong
+        self._look_after_child()
+        if self.settings is None:
+            return
+        try:
+            self._look_after_state(self.settings, now)
+        except Locked as error:
+            self._stand_down(str(error))
+        except EngageError as error:
+            self._in_trouble(error)
+        try:
+            self._observe(now)
+        except EngageError as error:
+            self._in_trouble(error)
+
+    def _observe(self, now: datetime) -> None:
+        if self._observer is not None:
+            self._observer(self, now)
+
+    def idle(self, now: datetime) -> bool:
+        """Tell whether there is nothing left to do now."""
+        if self.settings is None or self.busy or not self.leads:
+            return False
+        return choose(self.settings, self.jobs, now, salt=self._salt_used()) is None
+
+    def _learn(self, worked: Worked) -> None:
+        """Take over what a child tells of the project: settings, which it has checked, and how it stands."""
+        if self.last is not None and worked["snapshot"] is None:
+            worked = {**worked, "snapshot": self.last["snapshot"], "mirror": self.last["mirror"]}
+        self.last = worked
+        settings, before = worked["settings"], self.settings
+        if settings is None:
+            return
+        if before is not None and before["database"] != settings["database"]:
+            self._leave_state()
+        self.settings = settings
+
+    # The state database and the lease
+
+    def _look_after_state(self, settings: Settings, now: datetime) -> None:
+        if self.state is None:
+            if self._ticks() < self._next_try:
+                return
+            self.state = self._opening(settings, self._root)
+        elif self.trouble is not None and self._ticks() < self._next_try:
+            return
+        self.post.tend(self.state, settings["daemon"]["lease"])
+        if self.trouble is not None:
+            self._log.info("the state database answers again")
+            self.trouble = None
+        if not self.leads:
+            if self.led:
+                self._stand_down("another daemon has taken over")
+            self.jobs = {job.name: job for job in self.state.jobs()}
+            return
+        if not self.led:
+            self._take_over(self.state, now)
+        self._plan(settings, now)
+        while self._step(settings, now):
+            pass
+
+    def _take_over(self, state: State, now: datetime) -> None:
+        """Begin to schedule: with what is kept, and what another daemon was cut off at."""
+        found = state.jobs()
+        salt = state.note(SALT)
+        if salt is None:
+            salt = secrets.token_hex(8)
+            state.set_note(SALT, salt)
+        self._salt = salt
+        self._freshness.remember(state)
+        self.jobs = {job.name: job for job in found}
+        self._keep(resumed(found, now))
+        self.led = True
+        self._log.info("this daemon schedules", pid=None if self.post.lease is None else self.post.lease.pid)
+
+    def _stand_down(self, why: str) -> None:
+        self._log.warning("this daemon stands by", because=why)
+        self.changes += 1
+        self.post.lost()
+        self.led = False
+        if self._working is not None:
+            self._working.over = why
+            self._working.child.stop()
+
+    def _in_trouble(self, error: EngageError) -> None:
+        if self.trouble != str(error):
+            self._log.error("the state database does not serve", because=str(error))
+        self.trouble, self._next_try = str(error), self._ticks() + AGAIN
+
+    def _leave_state(self) -> None:
+        """Leave the lease and the database; a database that does not answer forgets us by itself."""
+        if self.state is None:
+            return
+        try:
+            self.post.leave(self.state)
+        except EngageError as error:
+            self._log.warning("the lease was not given up", because=str(error))
+        self.post.lost()
+        self.state.close()
+        self.state, self.led = None, False
+
+    # The work
+
+    def _keep(self, changed: Sequence[Job], dropped: Sequence[str] = ()) -> None:
+        """Keep jobs in the database, then here. Raises Locked when another daemon leads, Unreachable."""
+        if self.state is None or self.post.lease is None:
+            raise Locked("another daemon has taken over")
+        if changed or dropped:
+            self.state.keep_jobs(changed, dropped=dropped, token=self.post.lease.token)
+            self.changes += 1
+            self.jobs |= {job.name: job for job in changed}
+            for name in dropped:
+                del self.jobs[name]
+
+    def _plan(self, settings: Settings, now: datetime) -> None:
+        wanted = planned(settings, self.jobs.values(), now)
+        changed = [job for name, job in wanted.items() if self.jobs.get(name) != job]
+        self._keep(changed, [name for name in self.jobs if name not in wanted])
+
+    def _salt_used(self) -> str:
+        return "" if self._at_once else self._salt
+
+    def _step(self, settings: Settings, now: datetime) -> bool:
+        """Do the next thing, if any: keep what a child did, or start one. Tells whether there may be more."""
+        if self._working is not None:
+            if self._working.result is None:
+                return False
+            self._record(self._working, self._working.result, now)
+            self._observe(now)  # before what is due again at once has begun
+            return True
+        self._pass_over_compute(settings, now)
+        tick = self._ticks()
+        self._barred = {group: until for group, until in self._barred.items() if until > tick}
+        batch = choose(settings, self.jobs, now, salt=self._salt_used(), barred=self._barred)
+        if batch is None or self.configuration.files.current is None:
+            return False
+        group = group_of(next(iter(batch.covered)))
+        if self._writes(batch):
+            self._barred[group] = tick + LOOK
+            self.exits |= {Locked.exit_code} if self._at_once else set()
+            return True
+        self._start(settings, batch, now, self.configuration.files.current)
+        return True
+
+    def _writes(self, batch: Batch) -> bool:
+        """Tell whether somebody else's run is in the way of a batch; asked here, it costs no child."""
+        state = self.state
+        return state is not None and batch.jobs != ("compact",) and any(one.name == WRITER for one in state.leases())
+
+    def _pass_over_compute(self, settings: Settings, now: datetime) -> None:
+        """Leave computing for later where nothing has changed since."""
+        job = self.jobs.get(COMPUTE)
+        if job is not None and job.due <= now and not self._freshness.stale(settings, self.last, now):
+            self._keep([replace(job, due=after(settings, job, now))])
+
+    def _start(self, settings: Settings, batch: Batch, now: datetime, files: Path) -> None:
+        covered = [self.jobs[name] for name in sorted(batch.covered)]
+        self._freshness.look(settings, now)
+        begun = [
+            replace(job, due=after(settings, job, now), started_at=now, ended_at=None, run=None) for job in covered
+        ]
+        self._keep(begun)
+        self._log.info("working", jobs=list(batch.jobs))
+        dues = {job.name: job.due for job in covered}
+        try:
+            child = self._runner.start(batch.jobs, files)
+        except OSError as error:
+            child = Unborn(f"the child could not be started: {error.strerror or error}")
+        self._working = Working(child, batch, self._ticks(), now, dues)
+        self._look_after_child()
+
+    def _look_after_child(self) -> None:
+        working = self._working
+        if working is None or working.result is not None:
+            return
+        working.result = working.child.ended()
+        if working.result is not None and not self.led:
+            self._working = None  # who leads now finds it unfinished, and does it
+            return
+        limit = None if self.settings is None else self.settings["daemon"]["time_limit"] * len(working.batch.jobs)
+        if working.over is None and limit is not None and self._ticks() - working.since > limit:
+            working.over = f"it took longer than {limit:g} s (`time_limit`) and was ended"
+        if working.over is not None:
+            working.child.stop()
+
+    def _record(self, working: Working, ended: Ended, now: datetime) -> None:
+        """Keep how the jobs of a child went."""
+        worked, told = ended.worked, working.told(ended, now)
+        pairs = [(name, told[job]) for job, names in working.batch.works for name in names if name in self.jobs]
+        self._keep([working.after(self.jobs[name], done, now) for name, done in pairs])
+        again = self._ticks() + AGAIN
+        self._barred |= {group_of(name): again for name, done in pairs if done["status"] in UNFINISHED}
+        self._working = None
+        self.done += told.values()
+        self.exits |= {one["exit"] for one in told.values()}
+        for one in told.values():
+            self._log_done(one)
+        if worked is not None:
+            self._learn(worked)
+            self._freshness.computed(self.state, worked, since=working.started)
+
+    def _log_done(self, one: JobDone) -> None:
+        say = self._log.info if one["exit"] in {0, 4} else self._log.warning
+        say("worked", job=one["job"], run=one["run"], status=one["status"], exit=one["exit"], message=one["message"])
+
+    # The end
+
+    def close(self, *, wait: Callable[[float], object] = time.sleep) -> None:
+        """End: the child first, which keeps what it did, then the lease."""
+        children = [] if self._working is None else [self._working.child]
+        children += [] if self.configuration.child is None else [self.configuration.child]
+        for child in children:
+            child.stop()
+        while any(child.ended() is None for child in children):
+            wait(0.02)
+        self._leave(self._working)
+        self._working = None
+        self.configuration.close()
+
+    def _leave(self, working: Working | None) -> None:
+        try:
+            if working is not None and self.led and self.settings is not None:
+                result = working.result or working.child.ended()
+                if result is not None and result.worked is not None:
+                    self._record(working, result, datetime.now(working.started.tzinfo))
+        except EngageError as error:
+            self._log.warning("how the work ended was not kept", because=str(error))
+        self._leave_state()

@@ -1,0 +1,59 @@
+"""What every call to an address of the project's own needs: the address taken apart, a session without anybody else's
+login, and why nobody answered, in words without a path, a query or a login: those may be secrets."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from urllib.parse import SplitResult, urlsplit
+
+import requests
+from requests.utils import get_environ_proxies
+
+from engage_sync.connectors.addresses import is_loopback
+from engage_sync.errors import Mistake
+
+
+def address(url: str) -> SplitResult:
+    """Take an address apart. Raises Mistake, whose sentence does not hold it."""
+    wrong = "the address of the webhook must be one like https://host/path"
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        raise Mistake(wrong) from None
+    if not known or any(character.isspace() for character in url):
+        raise Mistake(wrong)
+    return parts
+
+
+def host_and_port(parts: SplitResult) -> str:
+    """Name an address by what is no secret."""
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return host if parts.port is None else f"{host}:{parts.port}"
+
+
+def session_for(parts: SplitResult) -> requests.Session:
+    """Give a session that takes proxies and certificates from the environment: a .netrc would add somebody's login."""
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    session.headers["User-Agent"] = f"engage-sync/{version('engage-sync')}"
+    if not is_loopback(parts.hostname or ""):
+        session.proxies = dict(get_environ_proxies(f"{parts.scheme}://{host_and_port(parts)}/"))
+    return session
+
+
+def why_silent(error: Exception, seconds: tuple[float, float]) -> str:
+    """Say why nobody answered. The library's own text repeats the address with its query."""
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no connection within {seconds[0]:g} seconds"
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {seconds[1]:g} seconds"
+    below: BaseException | None = error
+    while below is not None:
+        if isinstance(below, OSError) and below.strerror:
+            return f"no connection ({below.strerror})"
+        below = below.__cause__ or below.__context__
+    return "the connection ended before an answer came"

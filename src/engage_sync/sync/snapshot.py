@@ -1,0 +1,105 @@
+"""What a project looks like from outside at one instant, kept in the state for whoever shows it: the answer of `status`
+without its sentences, the running totals, and how fresh the events and the mirror are. Asks no CRM.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import structlog
+
+from engage_sync.config.project import ConnectorFile
+from engage_sync.core.overview import ConnectorView, EventsView, Snapshot
+from engage_sync.errors import EngageError
+from engage_sync.events.freshness import newest_message_at
+from engage_sync.state.store import State
+from engage_sync.sync.pull import reached_at
+from engage_sync.sync.rows import iso_text
+from engage_sync.sync.status import ConnectorAnswer, StatusAnswer, status_json
+from engage_sync.sync.steps import CALLS, RUNS
+from engage_sync.sync.wiring import Workspace
+
+NOTE = "snapshot"
+
+
+def take(workspace: Workspace, now: datetime) -> Snapshot:
+    """Look at a project, and keep what is seen as the note `snapshot`."""
+    before, status = stored(workspace.state), status_json(workspace, now)
+    recorded = workspace.state.newest_recorded()
+    snapshot: Snapshot = {
+        "at": iso_text(now),
+        "connectors": {
+            file.name: _connector(workspace, file, status, None if before is None else before["connectors"])
+            for file in workspace.project.connectors
+        },
+        "events": _events(workspace, now, before),
+        "runs": _runs(workspace.state),
+        "calls": _calls(workspace.state),
+        "deliveries": status["signals"],
+        "recorded": None if recorded is None else {"run": recorded.id, "as_of": iso_text(recorded.as_of)},
+    }
+    workspace.state.set_note(NOTE, json.dumps(snapshot))
+    return snapshot
+
+
+def stored(state: State) -> Snapshot | None:
+    """Give the newest snapshot that was kept; None where none was."""
+    text = state.note(NOTE)
+    return None if text is None else json.loads(text)
+
+
+def _connector(
+    workspace: Workspace, file: ConnectorFile, status: StatusAnswer, before: dict[str, ConnectorView] | None
+) -> ConnectorView:
+    answer = status["connectors"][file.name]
+    known = (before or {}).get(file.name)  # of what is too long ago for the runs that `status` looks at
+    quota, suspended = answer["quota"], answer["suspended"]
+    holds = _holds(status, file.name)
+    push: ConnectorAnswer | ConnectorView = answer if answer["last_push"] is not None or known is None else known
+    return {
+        "last_pull": answer["last_pull"] or (None if known is None else known["last_pull"]),
+        "last_push": push["last_push"],
+        "failures": answer["failures"],
+        "held": bool(holds),
+        "holds": holds,
+        "drift": {"kept": push["drift"]["kept"], "overwritten": push["drift"]["overwritten"]},
+        "quota": None if quota is None else {"limit": quota["limit"], "used": quota["used"], "left": quota["left"]},
+        "suspended_until": None if suspended is None else suspended["until"],
+        "records": push["records"],
+        "linked": answer["linked"],
+        "cursor_at": {item.object: reached_at(workspace, file.name, item.object) for item in file.objects},
+    }
+
+
+def _holds(status: StatusAnswer, connector: str) -> list[str]:
+    """Give the kinds of the brakes that hold a connector: those of a run that waits, and of the newest run as a
+    whole."""
+    waiting = [hold for run in status["waiting"] for hold in run["holds"] if hold["connector"] == connector]
+    newest = status["newest_run"]
+    whole = [] if newest is None else [hold for hold in newest["holds"] if hold["connector"] is None]
+    return sorted({str(hold["kind"]) for hold in [*waiting, *whole]})
+
+
+def _events(workspace: Workspace, now: datetime, before: Snapshot | None) -> EventsView:
+    """Tell when the newest message happened; what was known before, where the store cannot be read now."""
+    try:
+        newest = newest_message_at(workspace.store, now)
+    except EngageError as error:
+        structlog.get_logger(__name__).warning("how fresh the events are is not known", because=str(error))
+        return {"newest_at": None} if before is None else before["events"]
+    return {"newest_at": None if newest is None else iso_text(newest)}
+
+
+def _runs(state: State) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for labels, n in state.tallies(RUNS):
+        found.setdefault(labels["command"], {})[labels["status"]] = n
+    return found
+
+
+def _calls(state: State) -> dict[str, dict[str, dict[str, int]]]:
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    for labels, n in state.tallies(CALLS):
+        found.setdefault(labels["connector"], {}).setdefault(labels["kind"], {})[labels["outcome"]] = n
+    return found

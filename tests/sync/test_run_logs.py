@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import structlog
+from structlog.contextvars import get_contextvars
+
+from engage_sync.cli.logs import configure
+from engage_sync.sandbox.faults import Fault
+
+from .project import MODEL, project
+
+Logged = list[dict[str, object]]
+
+
+def test_every_line_of_a_run_names_it_and_the_connector(tmp_path: Path, logged: Callable[[], Logged]) -> None:
+    """Also those of the threads that write: 250 records are three batches, and each is told to come again. The name is
+    that of the project's file, not the kind of CRM that it is."""
+    with project(tmp_path, provisioned=False) as made:
+        (made.root / "connectors" / "hubspot.yaml").rename(made.root / "connectors" / "eu.yaml")
+        (made.root / "config" / "model.yaml").write_text(MODEL.replace("crm.hubspot", "crm.eu"))
+        made.provision()
+        people = [f"user{number}@acme.example" for number in range(250)]
+        for email in people:
+            made.contact(email)
+        made.tell(*(message for email in people for message in made.person(email, email)))
+        logged().clear()
+        made.crm.faults.add(Fault("server_error", kind="write", times=3))
+        report = made.sync()
+        assert report.connectors["eu"]["contacts"]["written"] == 250
+        lines = logged()
+    again = [one for one in lines if one["event"] == "trying again"]
+    assert len(again) == 3
+    assert {one["event"] for one in lines} >= {"pulled", "checked", "pushed", "trying again"}
+    assert {(one["run"], one["connector"]) for one in lines} == {(report.run, "eu")}
+    assert all({"event", "level", "timestamp"} <= one.keys() for one in lines)
+    assert made.crm.token not in json.dumps(lines)
+    assert get_contextvars() == {}
+
+
+def test_secrets_are_struck_out(logged: Callable[[], Logged]) -> None:
+    log = structlog.get_logger()
+    log.info("connecting", url="postgresql+psycopg://ann:hunter2@db:5432/engage", calls=3, tokens=7)
+    log.info("sent", access_token="hunter2", password="hunter2", client_secret="hunter2", Authorization="hunter2")
+    log.info("header was Authorization: Bearer hunter2, and https://ann:hunter2@example.com/x?y=z")
+    try:
+        hunter = "hunter2"
+        raise ValueError(f"no {len(hunter)}")
+    except ValueError:
+        log.exception("failed")
+    logging.getLogger("some.library").error("cannot reach %s", "https://ann:hunter2@example.com")
+    lines = logged()
+    assert "hunter2" not in json.dumps(lines)
+    assert lines[0]["url"] == "postgresql+psycopg://***@db:5432/engage"
+    assert (lines[0]["calls"], lines[0]["tokens"]) == (3, 7)
+    assert "ValueError: no 7" in str(lines[3]["exception"])
+    assert (lines[4]["library"], lines[4]["level"]) == ("some.library", "error")
+
+
+@pytest.mark.parametrize(
+    ("form", "level", "asked", "told"),
+    [
+        ("json", "info", "", ["info", "warning"]),
+        ("json", "warning", "", ["warning"]),
+        ("json", "error", "info", ["info", "warning"]),  # ENGAGE_LOG overrules
+        ("json", "info", "loudly", ["info", "warning"]),  # what is no level overrules nothing
+        ("auto", "debug", "", ["debug", "info", "warning"]),
+    ],
+)
+def test_levels(
+    logged: Callable[[], Logged], monkeypatch: pytest.MonkeyPatch, form: str, level: str, asked: str, told: list[str]
+) -> None:
+    monkeypatch.setenv("ENGAGE_LOG", asked)
+    configure(form, level)
+    log = structlog.get_logger()
+    for name in ("debug", "info", "warning"):
+        getattr(log, name)("said")
+    assert [one["level"] for one in logged()] == told
+
+
+def test_nobody_has_to_listen(logged: Callable[[], Logged], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child of a daemon that was killed, or `engage-sync sync 2>&1 | head`: what is logged goes on."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with io.TextIOWrapper(io.FileIO(writing, "w"), write_through=True) as gone:  # type: ignore[type-var]
+        monkeypatch.setattr("sys.stderr", gone)
+        for form in ("json", "terminal"):
+            configure(form, "info")
+            structlog.get_logger().info("said")
+        logging.getLogger("library").warning("said, too")
+        monkeypatch.undo()
+    assert logged() == []
+
+
+def test_lines_for_a_person_show_no_variables(logged: Callable[[], Logged], monkeypatch: pytest.MonkeyPatch) -> None:
+    text = io.StringIO()
+    monkeypatch.setattr("sys.stderr", text)
+    configure("terminal", "info")
+    try:
+        hunter = "hunter2"
+        raise ValueError(len(hunter))
+    except ValueError:
+        structlog.get_logger().exception("failed", url="https://ann:hunter2@example.com")
+    said = text.getvalue()
+    assert "[error    ] failed" in said
+    assert "ValueError: 7" in said
+    assert "***@example.com" in said
+    assert "hunter2" not in said.replace('hunter = "hunter2"', "")

@@ -1,0 +1,116 @@
+"""What a daemon has told of itself: with its real schedule, state and work, to a real receiver."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from engage_sync.errors import Unreachable
+from engage_sync.sandbox.faults import Fault
+from engage_sync.state.store import State
+from engage_sync.sync.daemon import Daemon, open_state
+from engage_sync.sync.watching import Watching
+from engage_sync.sync.worked import Settings
+from tests.sync.command import answer, engage
+from tests.sync.in_process import InProcess
+from tests.sync.project import Project
+from tests.sync.receiver import Inbox, receiver
+
+
+class Told:
+    """A daemon of a project and what it told, an instant after each look."""
+
+    def __init__(self, project: Project, inbox: Inbox) -> None:
+        self.project, self.inbox, self.away = project, inbox, False
+        file = project.root / "config" / "engage.yaml"
+        text = file.read_text(encoding="utf-8")
+        if "alerts:" not in text:
+            alerts = f'alerts: {{webhook: "{inbox.url}", missed: 3h}}'
+            file.write_text(f"{text}\ndaemon: {{compute: 24h}}\n{alerts}\n", encoding="utf-8")
+        self.watching = Watching(project.root, project.clock(), ticks=project.clock.tick)
+        self.daemon = Daemon(
+            project.root, InProcess(project), ticks=project.clock.tick, opening=self.open, observer=self.watching
+        )
+
+    def open(self, settings: Settings, root: Path) -> State:
+        if self.away:
+            raise Unreachable("the state database does not answer: gone")
+        return open_state(settings, root)
+
+    def go_on(self, minutes: float, step: float = 300.0) -> None:
+        for _ in range(int(minutes * 60 / step)):
+            self.project.clock.advance(step)
+            self.daemon.tick(self.project.clock())
+            self.watching.settle(10)
+
+    def texts(self) -> list[str]:
+        return [json.loads(one.body)["text"] for one in self.inbox.got]
+
+    def kinds(self) -> list[str]:
+        return ["FAILING" if "FAILING" in text else "RECOVERED" for text in self.texts()]
+
+
+def test_a_crm_that_is_down_is_told_once_and_by_status_until_it_is_back(project: Project) -> None:
+    with receiver() as inbox:
+        told = Told(project, inbox)
+        told.go_on(10)
+        assert told.texts() == []
+        project.crm.faults.add(Fault("unavailable", times=None))
+        told.go_on(35)
+        first = told.texts()[0]
+        assert "the pull from hubspot failed" in first
+        assert "failing:pull:hubspot" in [one["name"] for one in answer(project.root, "status")["alerts"]]
+        shown = " ".join(engage(project.root, "status").split())
+        assert "Failing since 2026-06-01" in shown
+        assert "the pull from hubspot failed" in shown
+        told.daemon.close()
+        again = Told(project, inbox)  # another process knows what was told
+        again.go_on(20)
+        project.crm.faults.clear()
+        again.go_on(70)
+        again.daemon.close()
+        begun = sum(text.count("FAILING") for text in told.texts())
+        assert begun == sum(text.count("RECOVERED") for text in told.texts())
+        assert sum("the pull from hubspot failed" in text for text in told.texts()) == 2
+        assert max(inbox.keys().values()) == 1
+
+
+def test_a_database_that_is_away_at_the_start_is_told(project: Project) -> None:
+    with receiver() as inbox:
+        told = Told(project, inbox)
+        told.away = True
+        told.go_on(2, 10.0)
+        assert told.kinds() == ["FAILING"]
+        assert "the state database has not answered since" in told.texts()[0]
+        told.away = False
+        told.go_on(1, 10.0)
+        assert told.kinds() == ["FAILING", "RECOVERED"]
+        told.daemon.close()
+
+
+def test_a_broken_configuration_is_told_until_it_is_mended(project: Project) -> None:
+    with receiver() as inbox:
+        told = Told(project, inbox)
+        told.go_on(10)
+        file = project.root / "connectors" / "hubspot.yaml"
+        good = file.read_text(encoding="utf-8")
+        file.write_text(good.replace("objects:", "objekts:"), encoding="utf-8")
+        told.go_on(20)
+        assert told.kinds() == ["FAILING"]
+        assert "objekts" in told.texts()[0]
+        file.write_text(good, encoding="utf-8")
+        told.go_on(15)
+        assert told.kinds() == ["FAILING", "RECOVERED"]
+        told.daemon.close()
+
+
+def test_trying_the_channels_from_the_command_line(project: Project) -> None:
+    assert "no channel is configured" in engage(project.root, "daemon", "--test-alert", code=5)
+    with receiver() as inbox:
+        Told(project, inbox)
+        assert answer(project.root, "daemon", "--test-alert") == [
+            {"told": True, "sentence": f"webhook: {inbox.name} took it"}
+        ]
+        assert "this is a test" in json.loads(inbox.got[0].body)["text"]
+        inbox.otherwise = 404
+        assert f"webhook: not told: {inbox.name} answered 404" in engage(project.root, "daemon", "--test-alert", code=5)
