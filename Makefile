@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup check fix test tests demo soak bench browser lock
+.PHONY: setup check fix test tests demo recordings soak bench browser lock
 
 setup: $(STAMP)
 
@@ -39,6 +39,10 @@ tests: setup
 demo: setup
 	$(BIN)/engage-sync demo
 
+# What the commands of docs/guide print, anew: the same code gives the same files.
+recordings: setup
+	$(BIN)/python -m scripts.recordings
+
 # Simulated days on both sandboxes while one call in twenty fails, for MINUTES; then longer runs of the state machines,
 # in which people edit, records merge and vanish, calls fail, brakes hold, the process dies. MINUTES=20 EXAMPLES=40
 # Two arenas: glibc gives each of the stand-ins' threads its own otherwise, whose leftovers pass for growth.
@@ -47,6 +51,8 @@ EXAMPLES ?= 40
 soak: setup
 	MALLOC_ARENA_MAX=2 $(BIN)/python -m tests.soak --minutes $(MINUTES)
 	ENGAGE_SOAK=$(EXAMPLES) $(BIN)/pytest -n 2 tests/sync/test_machine.py tests/sync/test_safety_machine.py
+	$(BIN)/python -m tests.soak --daemon-cycles $(CYCLES)
+	ENGAGE_KILLS=$(KILLS) ENGAGE_AS_A_USER=1 $(BIN)/pytest -s tests/cli/test_failover.py
 
 bench: setup
 	$(BIN)/python -m bench

@@ -26,11 +26,12 @@ def readme() -> str:
     _, after = rest.split("\n## ", 1)
     group = typer.main.get_command(app)
     lines = []
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    shown = {name: one for name, one in group.commands.items() if not one.hidden}  # type: ignore[attr-defined]
+    for name, command in shown.items():
         names = [item.metavar or "" for item in command.params if item.param_type_name == "argument"]
         arguments = " ".join(names)
-        shown = f"{name} {arguments}".strip().replace("|", "\\|")
-        lines.append(f"| `{shown}` | {(command.help or '').splitlines()[0]} |")
+        usage = f"{name} {arguments}".strip().replace("|", "\\|")
+        lines.append(f"| `{usage}` | {(command.help or '').splitlines()[0]} |")
     return f"{before}| command | does |\n|---|---|\n" + "\n".join(lines) + f"\n\n## {after}"
 
 
