@@ -21,6 +21,13 @@ def upgrade() -> None:
     for name in ("wanted", "described", "next_at"):
         op.add_column("engage_failure", sa.Column(name, sa.Text(), nullable=True))
     op.add_column("engage_journal", sa.Column("theirs", sa.Text(), nullable=True))
+    _drift()
+    _undone()
+    _past_links()
+    _intents_and_waiting()
+
+
+def _drift() -> None:
     op.create_table(
         "engage_drift",
         *_place("field"),
@@ -40,6 +47,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run"], ["engage_run.id"]),
         sa.PrimaryKeyConstraint("run"),
     )
+
+
+def _undone() -> None:
     op.create_table(
         "engage_undone",
         *_place("field"),
@@ -51,6 +61,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("object_id", "record", "field"),
         sqlite_with_rowid=False,
     )
+
+
+def _past_links() -> None:
     op.create_table(
         "engage_past_link",
         *_place("external_id"),
@@ -61,6 +74,9 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_engage_past_link_entity", "engage_past_link", ["external_id"], unique=False)
+
+
+def _intents_and_waiting() -> None:
     op.create_table(
         "engage_intent",
         *_place(),
