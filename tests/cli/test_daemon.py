@@ -166,7 +166,17 @@ def test_a_child_without_an_answer_is_told_with_its_last_word(program: str, why:
     assert (ended.worked, ended.why) == (None, f"the child ended with {why}")
 
 
-def test_nothing_is_told_where_no_systemd_listens() -> None:
-    quiet = Systemd({"NOTIFY_SOCKET": "/nowhere/at/all"})
-    quiet.ready("works")
-    Systemd({}).alive()
+def test_nothing_is_told_where_no_systemd_listens(tmp_path: Path) -> None:
+    """Neither to nobody, nor to somebody who was not named."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(tmp_path / "notify"))
+        for environment in ({"NOTIFY_SOCKET": "/nowhere/at/all", "WATCHDOG_USEC": "1"}, {"WATCHDOG_USEC": "1"}):
+            quiet = Systemd(environment)
+            quiet.ready("works")
+            quiet.alive()
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.recv(1)
+        named = Systemd({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        named.stopping()
+        assert other.recv(100) == b"STOPPING=1\nSTATUS=ending"

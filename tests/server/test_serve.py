@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,11 +19,20 @@ from tests.sync.project import project
 from .asking import ask
 
 
-def served(line: str) -> Served:
-    told = json.loads(line)
-    host, _, port = told["url"].removeprefix("http://").partition(":")
-    assert told["paths"] == ["/healthz", "/readyz", "/metrics"]
-    return Served(host, int(port))
+@contextmanager
+def serving(root: Path, end: signal.Signals) -> Iterator[Served]:
+    """Let the command serve a project as a process of its own, and see it end in order by a signal."""
+    child = engage("serve", "--project", str(root), "--json")
+    try:
+        told = json.loads(child.stdout.readline())
+        host, _, port = told["url"].removeprefix("http://").partition(":")
+        assert told["paths"] == ["/healthz", "/readyz", "/metrics"]
+        yield Served(host, int(port))
+        child.send_signal(end)
+        assert child.wait(20) == 0
+    finally:
+        child.kill()
+        child.communicate()
 
 
 def test_the_faces_alone_show_what_the_last_run_left(tmp_path: Path) -> None:
@@ -34,9 +45,7 @@ def test_the_faces_alone_show_what_the_last_run_left(tmp_path: Path) -> None:
         report = made.sync()
         with made.open() as workspace:
             snapshot.take(workspace, made.clock())
-        child = engage("serve", "--project", str(made.root), "--json")
-        try:
-            face = served(child.stdout.readline())
+        with serving(made.root, signal.SIGTERM) as face:
             assert ask(face, "/healthz").json == {"status": "ok"}
             assert ask(face, "/readyz").json["ready"] is True
             found = {
@@ -52,11 +61,6 @@ def test_the_faces_alone_show_what_the_last_run_left(tmp_path: Path) -> None:
             assert found["engage_sync_up",] == 1
             text = ask(face, "/metrics").body + ask(face, "/readyz").body
             assert made.crm.token.encode() not in text
-            child.send_signal(signal.SIGTERM)
-            assert child.wait(20) == 0
-        finally:
-            child.kill()
-            child.communicate()
 
 
 def test_a_database_that_is_away_is_a_reason_not_to_be_ready(tmp_path: Path) -> None:
@@ -65,19 +69,12 @@ def test_a_database_that_is_away_is_a_reason_not_to_be_ready(tmp_path: Path) -> 
         (made.root / "var").mkdir(exist_ok=True)
         (made.root / "var" / "blocked").write_text("a file, where a folder is needed")
         config.write_text(config.read_text() + "server: {port: 0}\ndatabase: sqlite:///var/blocked/engage.db\n")
-        child = engage("serve", "--project", str(made.root), "--json")
-        try:
-            face = served(child.stdout.readline())
+        with serving(made.root, signal.SIGINT) as face:
             assert ask(face, "/healthz").status == 200
             answer = ask(face, "/readyz")
             assert (answer.status, answer.json["ready"]) == (503, False)
             assert len(answer.json["reasons"]) == 1
             assert b"engage_sync_up 0.0" in ask(face, "/metrics").body
-            child.send_signal(signal.SIGINT)
-            assert child.wait(20) == 0
-        finally:
-            child.kill()
-            child.communicate()
 
 
 def test_a_taken_port_is_a_sentence_and_exit_2(tmp_path: Path) -> None:

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from engage_sync.core.overview import AlertView, DaemonView, JobView, Snapshot
+from engage_sync.core.overview import AlertView, ConnectorView, DaemonView, JobView, Snapshot
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+
+NOTHING_YET: ConnectorView = {
+    "last_pull": None,
+    "last_push": None,
+    "failures": 0,
+    "held": False,
+    "holds": [],
+    "drift": {"kept": 0, "overwritten": 0},
+    "quota": None,
+    "suspended_until": None,
+    "records": {},
+    "linked": {},
+    "cursor_at": {},
+}
+"""What is known of a connector before its first run."""
 
 SNAPSHOT: Snapshot = {
     "at": "2026-06-01T11:59:00Z",
@@ -24,19 +39,7 @@ SNAPSHOT: Snapshot = {
             "linked": {"contacts": 97},
             "cursor_at": {"contacts": "2026-06-01T11:45:00Z", "companies": None},
         },
-        "new": {
-            "last_pull": None,
-            "last_push": None,
-            "failures": 0,
-            "held": False,
-            "holds": [],
-            "drift": {"kept": 0, "overwritten": 0},
-            "quota": None,
-            "suspended_until": None,
-            "records": {},
-            "linked": {"Account": 0},
-            "cursor_at": {"Account": None},
-        },
+        "new": {**NOTHING_YET, "linked": {"Account": 0}, "cursor_at": {"Account": None}},
     },
     "events": {"newest_at": "2026-06-01T11:58:30Z"},
     "runs": {"sync": {"ok": 11, "failed": 2}, "pull": {"ok": 40}},

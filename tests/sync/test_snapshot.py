@@ -14,6 +14,7 @@ from engage_sync.sandbox.faults import Fault
 from engage_sync.sandbox.limits import Rates
 from engage_sync.sync import cycle, snapshot
 from engage_sync.sync.views import run_with_journal
+from tests.server.views import NOTHING_YET
 
 from .command import engage
 from .project import BEGIN, Project
@@ -34,15 +35,7 @@ def test_a_project_that_has_done_nothing(project: Project) -> None:
         "at": "2026-06-01T12:00:00Z",
         "connectors": {
             "hubspot": {
-                "last_pull": None,
-                "last_push": None,
-                "failures": 0,
-                "held": False,
-                "holds": [],
-                "drift": {"kept": 0, "overwritten": 0},
-                "quota": None,
-                "suspended_until": None,
-                "records": {},
+                **NOTHING_YET,
                 "linked": {"contacts": 0, "companies": 0},
                 "cursor_at": {"contacts": None, "companies": None},
             }
