@@ -95,6 +95,10 @@ class World:
     whose: dict[tuple[str, str, str], str | None] = field(default_factory=dict)
     shown: dict[tuple[str, str, str], set[str]] = field(default_factory=dict)
     """What the respected field of each record may still show: what people typed, and what was ever wanted."""
+    typed: dict[tuple[str, str, str], dict[str, str]] = field(default_factory=dict)
+    """What people typed last into our fields of each record."""
+    late: set[tuple[str, str, str]] = field(default_factory=set)
+    """Records made for somebody who had left: nobody takes them, so what people type there is theirs."""
     merged: set[tuple[str, str, str]] = field(default_factory=set)
     episodes: dict[str, int] = field(default_factory=dict)
     golden: set[str] = field(default_factory=set)
@@ -159,6 +163,8 @@ class World:
         else:
             record = self.project.org.store.create(OBJECTS[object_], values)
         self.whose[crm, object_, record] = whose
+        if whose in self.off:
+            self.late.add((crm, object_, record))
 
     def day(self) -> None:
         """Let some hours pass in which people do a few things."""
@@ -208,6 +214,7 @@ class World:
         if name == "engage_team":
             self.shown.setdefault((crm, object_, record), set()).add(text)
         self.edit(crm, object_, record, name, theirs(name), text)
+        self.typed.setdefault((crm, object_, record), {})[name] = text
 
     def edit(self, crm: str, object_: str, record: str, here: str, there: str, text: str) -> None:
         if crm == "hubspot":
@@ -319,6 +326,7 @@ class World:
                 if held.get(name)
             ]
         found = []
+        own = self.typed.get((crm, object_, record), {}) if (crm, object_, record) in self.late else {}
         if whose in self.off and (crm, object_, record) in self.merged:
             return []  # back from the bin of somebody who has left: what stood there was forgotten with the record
         for name, want in self.wanted(object_, whose, now).items():
@@ -327,7 +335,7 @@ class World:
                 kept = (crm, object_, record) in self.shown or (crm, object_, record) in self.merged
                 right = text == want or (kept and text != "")
             else:
-                right = text == want
+                right = text == want or (whose in self.off and text == own.get(name))
             if not right:
                 found.append(f"{crm} {object_} {record} of {whose} shows {text!r} as {name}, not {want!r}")
         return found
