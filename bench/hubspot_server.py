@@ -1,7 +1,8 @@
 """A sandbox HubSpot in a process of its own, so that its CPU is not counted as the worker's; driven by lines of JSON.
 
 Started by `bench_hubspot.py`. Commands on stdin: `{"touch": N}` changes N contacts spread over time, `{"same": N}` N
-contacts within one millisecond, `{"report": true}` counts calls and writes. Each gets one line of JSON back.
+contacts within one millisecond, `{"age": SECONDS}` makes all changes that much older, `{"report": true}` counts calls
+and writes. Each gets one line of JSON back.
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ def obey(sandbox: Sandbox, clock: Clock, order: dict[str, int], ids: list[str]) 
         for number, record in enumerate(ids[: order.get("touch") or order.get("same") or 0]):
             sandbox.store.update("contacts", record, {"jobtitle": f"changed {number} {clock()}"})
         clock.held = None
+        return {"done": True}
+    if "age" in order:
+        shelf = sandbox.store.shelf("contacts")
+        for record in shelf.records.values():
+            shelf.stamp(record, record.modified - order["age"] * 1_000)
         return {"done": True}
     edits = Counter(
         len([e for e in sandbox.store.edits("contacts", one) if e.source.startswith("INTEG")]) for one in ids
