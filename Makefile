@@ -44,10 +44,13 @@ recordings: setup
 	$(BIN)/python -m scripts.recordings
 
 # Simulated days on both sandboxes while one call in twenty fails, for MINUTES; then longer runs of the state machines,
-# in which people edit, records merge and vanish, calls fail, brakes hold, the process dies. MINUTES=20 EXAMPLES=40
+# in which people edit, records merge and vanish, calls fail, brakes hold, the process dies; then CYCLES of a daemon in
+# which nothing changes, and KILLS of the leader of two daemons.
 # Two arenas: glibc gives each of the stand-ins' threads its own otherwise, whose leftovers pass for growth.
 MINUTES ?= 20
 EXAMPLES ?= 40
+CYCLES ?= 1000
+KILLS ?= 50
 soak: setup
 	MALLOC_ARENA_MAX=2 $(BIN)/python -m tests.soak --minutes $(MINUTES)
 	ENGAGE_SOAK=$(EXAMPLES) $(BIN)/pytest -n 2 tests/sync/test_machine.py tests/sync/test_safety_machine.py
