@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,14 @@ def written_by(made: Project, run: int) -> set[str]:
 
 def use(made: Project, *users: int) -> None:
     made.tell(*[made.track(f"user{number}") for number in users])
+
+
+@contextmanager
+def a_second_ago(made: Project) -> Iterator[None]:
+    """What is told inside happened before the instant of the held run, which is computed again as of then."""
+    made.clock.advance(-1)
+    yield
+    made.clock.advance(1)
 
 
 def approve(made: Project, run: int) -> Report:
@@ -176,9 +185,8 @@ def test_other_records_than_those_approved_are_held(crowd: Project) -> None:
     held = crowd.sync()
     model = crowd.root / "config" / "model.yaml"
     model.write_text(model.read_text().replace("exclude: [heartbeat]", "exclude: [heartbeat, login]"))
-    crowd.clock.advance(-1)
-    crowd.tell(*[crowd.track(f"user{number}", "other") for number in range(5, 9)])
-    crowd.clock.advance(1)
+    with a_second_ago(crowd):
+        crowd.tell(*[crowd.track(f"user{number}", "other") for number in range(5, 9)])
     again = approve(crowd, held.run)
     assert (again.exit, [(hold.kind.value, hold.count) for hold in again.holds]) == (3, [("change_share", 4)])
     assert approve(crowd, again.run).exit == 0
@@ -188,14 +196,12 @@ def test_approvals_add_up(crowd: Project) -> None:
     """Each approval meets something new; what was approved with the one before need not be approved again."""
     use(crowd, *range(4))
     first = crowd.sync()
-    crowd.clock.advance(-1)
-    crowd.tell(*[crowd.identify(f"user{number}", deactivatedAt=crowd.at()) for number in (8, 9)])
-    crowd.clock.advance(1)
+    with a_second_ago(crowd):
+        crowd.tell(*[crowd.identify(f"user{number}", deactivatedAt=crowd.at()) for number in (8, 9)])
     second = approve(crowd, first.run)
     assert [hold.kind.value for hold in second.holds] == ["change_share", "clear_share"]
-    crowd.clock.advance(-1)
-    use(crowd, 4, 5, 6)
-    crowd.clock.advance(1)
+    with a_second_ago(crowd):
+        use(crowd, 4, 5, 6)
     third = approve(crowd, second.run)
     assert [hold.kind.value for hold in third.holds] == ["change_share"]
     assert approve(crowd, third.run).exit == 0
@@ -241,9 +247,8 @@ def test_a_held_plan_can_be_approved(crowd: Project) -> None:
 def test_a_share_that_has_grown_is_held_again(crowd: Project) -> None:
     use(crowd, *range(5))
     held = crowd.sync()
-    crowd.clock.advance(-1)
-    use(crowd, 5)
-    crowd.clock.advance(1)
+    with a_second_ago(crowd):
+        use(crowd, 5)
     again = approve(crowd, held.run)
     assert (again.exit, again.approved, crowd.buckets(again)["held"]) == (3, held.run, 6)
     assert "overtaken by run 3" in refusal(crowd, held.run)
@@ -253,9 +258,8 @@ def test_a_share_that_has_grown_is_held_again(crowd: Project) -> None:
 def test_another_brake_still_holds(crowd: Project) -> None:
     use(crowd, *range(4))
     held = crowd.sync()
-    crowd.clock.advance(-1)
-    crowd.tell(*[crowd.identify(f"user{number}", deactivatedAt=crowd.at()) for number in (8, 9)])
-    crowd.clock.advance(1)
+    with a_second_ago(crowd):
+        crowd.tell(*[crowd.identify(f"user{number}", deactivatedAt=crowd.at()) for number in (8, 9)])
     again = approve(crowd, held.run)
     assert [hold.kind.value for hold in again.holds] == ["change_share", "clear_share"]
     assert crowd.crm.store.values("contacts", crowd.crm.store.ids("contacts")[0])["engage_user_types"] == "zombie"
