@@ -265,6 +265,41 @@ def test_a_database_that_is_away_is_waited_for(project: Project) -> None:
         assert what(runner)["pull:hubspot"] == 1
 
 
+def test_a_clock_that_jumps_stops_no_schedule_and_starts_no_storm(project: Project) -> None:
+    """A day forward, what fell due meanwhile is done once, and nobody is told that it is late; back again, all goes on
+    by the clock as it is now, what waited for the night included."""
+    engage(project, DAEMON.replace("10s", "0s") + "alerts: {missed: 1h}\n")
+    runner, clock = InProcess(project), project.clock
+    watching = Watching(project.root, clock(), ticks=clock.tick)
+    with daemon(runner, observer=watching) as one:
+        one.tick(clock())
+        go_on([one], project, 8)
+        clock.now += timedelta(days=1)
+        go_on([one], project, 2)
+        assert watching.teller.active == []
+        assert what(runner) == {"sync:hubspot": 1, "reconcile:hubspot": 1, "push:hubspot": 1, "compact": 1}
+        project.crm.faults.add(Fault("invalid_token", times=None))
+        go_on([one], project, 16)
+        assert [alert.name for alert in watching.teller.active] == ["credentials:hubspot"]
+        project.crm.faults.clear()
+        clock.now -= timedelta(days=1)
+        runner.begun.clear()
+        go_on([one], project, 34)  # from 12:26 to 13:00, where a push is due, too
+        assert [(f"{at:%d %H:%M}", jobs) for at, jobs in runner.begun] == [
+            ("01 12:30", ("pull:hubspot",)),
+            ("01 12:45", ("pull:hubspot",)),
+            ("01 13:00", ("sync:hubspot",)),
+        ]
+        assert {job.name: f"{job.due:%d %H:%M}" for job in one.jobs.values()} == {
+            "pull:hubspot": "01 13:15",
+            "push:hubspot": "01 14:00",
+            "compute": "01 14:00",
+            "reconcile:hubspot": "02 01:15",
+            "compact": "02 01:45",
+        }
+        assert "credentials:hubspot" not in [alert.name for alert in watching.teller.active]
+
+
 @dataclass
 class Until:
     """A child that ends at an instant, or when it is asked to."""

@@ -169,6 +169,21 @@ def test_a_clock_that_was_put_back_a_day_does_not_stop_the_work() -> None:
     assert planned(project(), [done], corrected)["pull:hubspot"].due == at("06-02T12:15")
 
 
+def test_a_clock_that_was_wrong_when_a_job_was_planned_does_not_keep_it_from_ever_beginning() -> None:
+    """Nothing says so but the due: the job has never begun."""
+    wrong = Job("reconcile:hubspot", "15 3 * * * Europe/Berlin", datetime(2031, 1, 1, 2, 15, tzinfo=UTC))
+    assert planned(project(reconcile="15 3 * * *"), [wrong], at("06-01T12:00"))[wrong.name].due == at("06-02T01:15")
+
+
+def test_what_a_job_did_by_a_clock_that_was_put_back_is_not_newer_than_what_comes() -> None:
+    done = Job(
+        "pull:hubspot", "15m", at("06-02T12:15"), at("06-02T12:00"), at("06-02T12:01"), succeeded_at=at("06-02T12:00")
+    )
+    now = at("06-01T12:00")
+    found = planned(project(), [done], now)["pull:hubspot"]
+    assert (found.started_at, found.ended_at, found.succeeded_at) == (now, now, now)
+
+
 def test_what_a_daemon_was_cut_off_at_is_due_again() -> None:
     now = at("06-01T12:03")
     cut = Job("push:hubspot", "1h", at("06-01T13:00"), at("06-01T12:00"))

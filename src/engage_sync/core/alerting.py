@@ -14,6 +14,8 @@ MOST_UNTOLD = 20
 MOST_LINES = 20
 """Changes that one message spells out; the others are counted."""
 _TICK = timedelta(microseconds=1)
+_BACK = timedelta(minutes=1)
+"""What began so much later than now began by a clock that was put back since."""
 LONGEST_LINE = 600
 LONGEST_SUBJECT = 150
 
@@ -77,7 +79,8 @@ class Message:
 
 
 def transitions(alerts: Iterable[Alert], observed: Iterable[Condition], now: datetime) -> Transitions:
-    """Compare what is known with what is observed. Of two conditions with one name the first counts."""
+    """Compare what is known with what is observed. Of two conditions with one name the first counts. What began in the
+    future, by a clock that was put back since, began now: else nothing that comes would count as later."""
     known = {alert.name: alert for alert in alerts}
     seen: dict[str, Condition] = {}
     for condition in observed:
@@ -88,8 +91,9 @@ def transitions(alerts: Iterable[Alert], observed: Iterable[Condition], now: dat
         if before is None or not before.active:
             untold = () if before is None else before.untold
             begun.append(Alert(name, now, condition.sentence, None, untold))
-        elif before.sentence != condition.sentence:
-            reworded.append(replace(before, sentence=condition.sentence))
+        elif before.sentence != condition.sentence or before.since > now + _BACK:
+            since = now if before.since > now + _BACK else before.since
+            reworded.append(replace(before, sentence=condition.sentence, since=since))
     ended = [
         replace(alert, ended_at=max(now, alert.since))
         for name, alert in known.items()

@@ -16,10 +16,14 @@ from pathlib import Path
 from engage_sync.errors import Locked
 from engage_sync.state.database import Database, Transaction
 
+CORRECTION = 1.0
+"""Seconds by which the database's clock may go back without counting as put back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease as it stands. `left` is how many seconds it still holds, at most 0 when it has ended."""
+    """A lease as it stands. `left` is how many seconds it still holds, at most 0 when it has ended, `length` how many
+    it was given for."""
 
     name: str
     token: int
@@ -29,6 +33,7 @@ class Lease:
     pid: int
     since: str
     left: float
+    length: float
 
     @property
     def free(self) -> bool:
@@ -53,20 +58,35 @@ def take(database: Database, name: str, holder: str, seconds: float, *, even_fro
         now = _now(transaction, database)
         found = _find(transaction, name, now)
         over = found is None or found.free or (even_from_this_process and found.of_this_process)
-        if found is not None and not over:
-            raise Locked(f"{found.told} holds the lease, for {found.left:.0f} s at least")
-        token = 1 if found is None else found.token + 1
-        since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        lease = Lease(name, token, holder, socket.gethostname(), _place(), os.getpid(), since, seconds)
-        transaction.run(
-            "INSERT INTO engage_lease (name, token, holder, host, place, pid, since, renewed_at, expires_at)"
-            f" VALUES (?, ?, ?, ?, ?, ?, ?, {now!r}, {now + seconds!r}) ON CONFLICT (name) DO UPDATE SET"
-            " token = excluded.token, holder = excluded.holder, host = excluded.host, place = excluded.place,"
-            " pid = excluded.pid, since = excluded.since, renewed_at = excluded.renewed_at,"
-            " expires_at = excluded.expires_at",
-            *(name, token, holder, lease.host, lease.place, lease.pid, since),
-        )
+        if found is None or over:
+            return _taken(transaction, name, holder, now, seconds, token=1 if found is None else found.token + 1)
+        if found.left > found.length + CORRECTION:
+            _count_anew(transaction, found, now)
+    raise Locked(f"{found.told} holds the lease, for {min(found.left, found.length):.0f} s at least")
+
+
+def _taken(transaction: Transaction, name: str, holder: str, now: float, seconds: float, *, token: int) -> Lease:
+    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    lease = Lease(name, token, holder, socket.gethostname(), _place(), os.getpid(), since, seconds, seconds)
+    transaction.run(
+        "INSERT INTO engage_lease (name, token, holder, host, place, pid, since, renewed_at, expires_at)"
+        f" VALUES (?, ?, ?, ?, ?, ?, ?, {now!r}, {now + seconds!r}) ON CONFLICT (name) DO UPDATE SET"
+        " token = excluded.token, holder = excluded.holder, host = excluded.host, place = excluded.place,"
+        " pid = excluded.pid, since = excluded.since, renewed_at = excluded.renewed_at,"
+        " expires_at = excluded.expires_at",
+        *(name, token, holder, lease.host, lease.place, lease.pid, since),
+    )
     return lease
+
+
+def _count_anew(transaction: Transaction, lease: Lease, now: float) -> None:
+    """Let a lease end its length from now: it was renewed by a clock that was put back since, and who held it may have
+    died where that cannot be seen. Who lives renews it before."""
+    transaction.run(
+        f"UPDATE engage_lease SET renewed_at = {now!r}, expires_at = {now + lease.length!r}"
+        " WHERE name = ? AND token = ?",
+        *(lease.name, lease.token),
+    )
 
 
 def renew(database: Database, lease: Lease, seconds: float) -> bool:
@@ -107,12 +127,13 @@ def leases(database: Database) -> list[Lease]:
 
 
 def _find(transaction: Transaction, name: str, now: float) -> Lease | None:
-    columns = "name, token, holder, host, place, pid, since, expires_at"
+    columns = "name, token, holder, host, place, pid, since, expires_at, renewed_at"
     row = transaction.first(f"SELECT {columns} FROM engage_lease WHERE name = ?", name)
     if row is None:
         return None
     text = [str(value) for value in row]
-    return Lease(text[0], int(text[1]), text[2], text[3], text[4], int(text[5]), text[6], float(text[7]) - now)
+    ends, renewed = float(text[7]), float(text[8])
+    return Lease(text[0], int(text[1]), text[2], text[3], text[4], int(text[5]), text[6], ends - now, ends - renewed)
 
 
 def _now(transaction: Transaction, database: Database) -> float:

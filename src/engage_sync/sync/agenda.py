@@ -22,7 +22,7 @@ COMPUTE, COMPACT = "compute", "compact"
 AT_ONCE = frozenset({"pull", "push", COMPUTE})
 """The kinds of jobs that a new project, or a new connector, begins with."""
 BACK = timedelta(minutes=1)
-"""A clock that shows so much less than when a job was started was put back."""
+"""A clock that shows so much less than it has shown was put back; less than that is a correction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +66,19 @@ def planned(settings: Settings, jobs: Iterable[Job], now: datetime) -> dict[str,
         if job is None:
             due = now if name.partition(":")[0] in AT_ONCE else following(schedule, zone, now)
             found[name] = Job(name, written, due)
-        elif job.due > now and (job.schedule != written or _clock_put_back(job, now)):
-            found[name] = replace(job, schedule=written, due=following(schedule, zone, now))
+        elif job.due > now and (job.schedule != written or job.due > following(schedule, zone, now + BACK)):
+            # A due was the first instant after a clock's: one later than the first from now on is of a wrong clock.
+            found[name] = replace(_at_most(job, now), schedule=written, due=following(schedule, zone, now))
         else:
-            found[name] = replace(job, schedule=written)
+            found[name] = replace(_at_most(job, now), schedule=written)
     return found
 
 
-def _clock_put_back(job: Job, now: datetime) -> bool:
-    return job.started_at is not None and job.started_at > now + BACK
+def _at_most(job: Job, now: datetime) -> Job:
+    """Give a job as if what it did in a future, by a clock that was put back since, was done now: else it would count
+    as newer than all that comes."""
+    late = {name for name in ("started_at", "ended_at", "succeeded_at") if (getattr(job, name) or now) > now + BACK}
+    return replace(job, **dict.fromkeys(late, now)) if late else job
 
 
 def resumed(jobs: Iterable[Job], now: datetime) -> list[Job]:

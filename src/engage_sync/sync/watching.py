@@ -19,6 +19,8 @@ from engage_sync.sync.teller import Teller
 
 EVERY = 10.0
 """Seconds between two looks where nothing happens: an alert that somebody waits for is not later than this."""
+JUMP = 60.0
+"""Seconds that the clock may be ahead of, or behind, the time that has passed since the last look; more is a jump."""
 SNAPSHOT = "snapshot"
 """The note that every child leaves."""
 STARTING = "the configuration has not been read yet"
@@ -37,6 +39,7 @@ class Watching:
         self._counted: Snapshot | None = None
         self._silent: tuple[datetime, str] | None = None
         self._since: datetime | None = None
+        self._looked: tuple[datetime, float] | None = None
         self._view = DaemonView(None, False, None, [], [], started_at, _version(), False, [STARTING])
 
     def view(self) -> DaemonView:
@@ -49,6 +52,7 @@ class Watching:
 
     def __call__(self, daemon: Daemon, now: datetime) -> None:
         """Look at the daemon after a tick. Raises Unreachable."""
+        self._heed_jumps(now)
         silent = self._silent is not None
         self._silent = None if daemon.trouble is None else (*(self._silent or (now, ""))[:1], daemon.trouble)
         happened = daemon.changes != self._version or silent != (self._silent is not None)
@@ -64,6 +68,17 @@ class Watching:
             self._since = None
             self.teller.hand_over()
         self._view = self._seen(daemon)
+
+    def _heed_jumps(self, now: datetime) -> None:
+        """Begin to watch anew where the clock was set, or the machine slept: nothing is late before it had the time to
+        be done, nor waits for a time that was put back."""
+        before, self._looked = self._looked, (now, self._ticks())
+        if before is None:
+            return
+        ahead = (now - before[0]).total_seconds() - (self._looked[1] - before[1])
+        if abs(ahead) > JUMP:
+            self._since = None if self._since is None else now
+            self._silent = None if self._silent is None else (now, self._silent[1])
 
     def _tell(self, daemon: Daemon, now: datetime) -> None:
         settings = daemon.settings

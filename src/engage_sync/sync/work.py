@@ -153,7 +153,9 @@ def _done(workspace: Workspace, job: str, started: datetime, clock: Clock) -> Jo
         return _told(job, started, clock(), "ok", EXIT_DONE, run=run)
     elif kind == "compact":
         project = workspace.project
-        compact(event_store(project), keep=project.background.daemon.keep, now=started)
+        store = event_store(project)
+        if store.exists():  # nobody was told to import before the first night
+            compact(store, keep=project.background.daemon.keep, now=started)
         return _told(job, started, clock(), "ok", EXIT_DONE)
     else:
         raise Mistake(f"there is no job {job!r}")
