@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from engage_sync.errors import EXIT_INTERRUPTED
 from engage_sync.state.jobs import Job
@@ -66,12 +67,22 @@ def planned(settings: Settings, jobs: Iterable[Job], now: datetime) -> dict[str,
         if job is None:
             due = now if name.partition(":")[0] in AT_ONCE else following(schedule, zone, now)
             found[name] = Job(name, written, due)
-        elif job.due > now and (job.schedule != written or job.due > following(schedule, zone, now + BACK)):
-            # A due was the first instant after a clock's: one later than the first from now on is of a wrong clock.
+        elif job.due > now and (job.schedule != written or job.due > _latest(schedule, zone, now)):
             found[name] = replace(_at_most(job, now), schedule=written, due=following(schedule, zone, now))
         else:
             found[name] = replace(_at_most(job, now), schedule=written)
     return found
+
+
+def _latest(schedule: str, zone: str, now: datetime) -> datetime:
+    """Give the latest instant that a job may be due at: each due was the first after what a clock showed, so a later
+    one is of a clock that was put back. It is asked with every tick and worked out once a minute."""
+    return _following((now + 2 * BACK).replace(second=0, microsecond=0), schedule, zone)
+
+
+@lru_cache(maxsize=256)
+def _following(after: datetime, schedule: str, zone: str) -> datetime:
+    return following(schedule, zone, after)
 
 
 def _at_most(job: Job, now: datetime) -> Job:
