@@ -7,7 +7,7 @@ import pytest
 
 from engage_sync.errors import Mistake
 from engage_sync.server.app import create
-from engage_sync.server.serving import Served, serving
+from engage_sync.server.serving import Door, Served, serving
 
 from .asking import ask
 from .views import FULL
@@ -73,3 +73,27 @@ def test_an_error_inside_ends_it_too() -> None:
 def test_the_address_is_one_for_a_browser() -> None:
     assert Served("127.0.0.1", 8080).url == "http://127.0.0.1:8080"
     assert Served("::1", 8080).url == "http://[::1]:8080"
+
+
+def test_it_moves_when_asked_and_stays_where_it_is_when_that_cannot_be() -> None:
+    door = Door(APP)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert door.at("127.0.0.1", 0)
+        first = door.served
+        assert first is not None
+        with pytest.raises(Mistake, match="Address already in use"):
+            door.at("127.0.0.1", taken.getsockname()[1])
+        assert not door.at("127.0.0.1", 0), "that is where it is"
+        assert (door.served, ask(first, "/healthz").status) == (first, 200)
+        port = taken.getsockname()[1]
+    assert door.at("127.0.0.1", port)
+    with pytest.raises(OSError, match="refused"):
+        ask(first, "/healthz")
+    assert door.at("0.0.0.0", port), "one port, another address"
+    assert ask(Served("127.0.0.1", port), "/healthz").status == 200
+    with pytest.raises(Mistake):
+        door.at("192.0.2.1", port)
+    assert ask(Served("127.0.0.1", port), "/healthz").status == 200
+    door.close()
+    with pytest.raises(OSError, match="refused"):
+        ask(Served("127.0.0.1", port), "/healthz")

@@ -26,6 +26,7 @@ from engage_sync.sync.worked import JobDone, Settings
 from tests.sync.in_process import Done, InProcess, Lost
 from tests.sync.project import Project
 from tests.sync.receiver import Inbox, receiver
+from tests.sync.test_crash_safety import full_disk
 from tests.sync.two_crms import Both, both
 
 DAEMON = "\ndaemon: {jitter: 10s, compute: 1h, reconcile: 15 3 * * *, compact: 45 3 * * *, lease: 15s}\n"
@@ -298,6 +299,76 @@ def test_a_clock_that_jumps_stops_no_schedule_and_starts_no_storm(project: Proje
             "compact": "02 01:45",
         }
         assert "credentials:hubspot" not in [alert.name for alert in watching.teller.active]
+
+
+def test_a_full_disk_is_told_waited_for_and_costs_nothing(project: Project) -> None:
+    contact = project.contact("ann@acme.example")
+    project.tell(*project.person("ann", "ann@acme.example"))
+    with receiver() as inbox:
+        engage(project, DAEMON.replace("compute: 1h", "compute: 24h") + f'alerts: {{webhook: "{inbox.url}"}}\n')
+        runner = InProcess(project)
+        watching = Watching(project.root, project.clock(), ticks=project.clock.tick)
+        with daemon(runner, observer=watching) as one:
+            one.tick(project.clock())
+            go_on([one], project, 1, 5.0)
+            project.tell(project.track("ann", "report_run", days=0))
+            with full_disk(4_000):
+                for minutes in (1, 1, 59):  # a message has real time to go out
+                    go_on([one], project, minutes)
+                    watching.settle(10)
+                assert "room" in (one.trouble or "")
+                assert what(runner) == {"sync:hubspot": 1}, "what cannot be noted is not begun, again and again"
+                assert told(inbox) == {("FAILING", "the state database has not answered"): 1}
+            for _ in range(2):
+                go_on([one], project, 1)
+                watching.settle(10)
+            assert (one.trouble, one.leads) == (None, True)
+            assert what(runner) == {"sync:hubspot": 2}
+            assert project.values(contact)["engage_reports"] == "1"
+            assert told(inbox)["RECOVERED", "the state database has not answered"] == 1
+
+
+def test_files_that_could_not_be_copied_are_read_when_there_is_room(project: Project) -> None:
+    engage(project)
+    with daemon(InProcess(project)) as one:
+        one.tick(project.clock())
+        file = project.root / "connectors" / "hubspot.yaml"
+        more = "schedule: {pull: 5m, push: 1h}\n" + "# long\n" * 1_000
+        file.write_text(file.read_text(encoding="utf-8") + more, encoding="utf-8")
+        with full_disk(4_000):
+            go_on([one], project, 1, 5.0)
+            assert one.configuration.wrong == ["the configuration could not be checked: File too large"]
+        go_on([one], project, 1, 5.0)
+        assert one.configuration.wrong == []
+        assert one.jobs["pull:hubspot"].schedule == "5m"
+
+
+def test_what_of_a_configuration_cannot_be_done_here_is_told_and_tried_again(project: Project) -> None:
+    engage(project)
+    free, asked = [True], list[int]()
+
+    def adopting(settings: Settings) -> None:
+        asked.append(settings["server"]["port"])
+        if not free[0]:
+            raise Mistake("cannot listen on 127.0.0.1:81: Address already in use")
+
+    watching = Watching(project.root, project.clock(), ticks=project.clock.tick)
+    with daemon(InProcess(project), observer=watching, adopting=adopting) as one:
+        one.tick(project.clock())
+        engage(project, "\nserver: {port: 81}\n")
+        free[0] = False
+        go_on([one], project, 2)
+        assert (asked[0], asked[-1]) == (8080, 81)
+        (alert,) = watching.teller.active
+        assert "cannot listen on 127.0.0.1:81: Address already in use (that stays as it was;" in alert.sentence
+        free[0] = True
+        go_on([one], project, 16)
+        assert watching.teller.active == []
+    free[0] = False
+    runner = InProcess(project)
+    with daemon(runner, adopting=adopting) as one, pytest.raises(Mistake, match="cannot listen"):
+        go_on([one], project, 1, 5.0)
+    assert runner.begun == []
 
 
 @dataclass

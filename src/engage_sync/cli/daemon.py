@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,8 +17,9 @@ from engage_sync.cli.output import print_json, say
 from engage_sync.errors import Unreachable
 
 if TYPE_CHECKING:
+    from engage_sync.server.serving import Door
     from engage_sync.sync.service import Signals
-    from engage_sync.sync.worked import JobDone
+    from engage_sync.sync.worked import JobDone, Settings
 
 LAST_MESSAGES = 0.5
 """Seconds that alerts under way have when the daemon ends."""
@@ -78,7 +80,7 @@ def _test_alert(root: Path, *, as_json: bool) -> None:
 def _in_background(root: Path, signals: Signals) -> None:
     """Work until a signal ends it."""
     from engage_sync.server.app import create  # noqa: PLC0415  start-up: --help needs none of it
-    from engage_sync.server.serving import serving  # noqa: PLC0415  as above
+    from engage_sync.server.serving import Door  # noqa: PLC0415  as above
     from engage_sync.sync import service  # noqa: PLC0415  as above
     from engage_sync.sync.children import Children  # noqa: PLC0415  as above
     from engage_sync.sync.daemon import Daemon  # noqa: PLC0415  as above
@@ -86,18 +88,26 @@ def _in_background(root: Path, signals: Signals) -> None:
     from engage_sync.sync.watching import Watching  # noqa: PLC0415  as above
 
     watching = Watching(root, clock(), ticks=time.monotonic)
-    running = Daemon(root, Children(root), observer=watching)
+    door = Door(create(watching.view))
+    running = Daemon(root, Children(root), observer=watching, adopting=partial(_adopt, door))
     with ExitStack() as stack:
         stack.callback(running.close)
+        stack.callback(door.close)
         service.begin(running, signals, clock)
-        settings = running.settings
-        if settings is None:
+        if door.served is None:
             return  # ended before it had begun
-        logs.configure(settings["logs"]["format"], settings["logs"]["level"])
-        server = settings["server"]
-        served = stack.enter_context(serving(create(watching.view), server["host"], server["port"]))
         stack.callback(watching.settle, LAST_MESSAGES)
-        service.keep_going(running, signals, clock, Systemd(), at=served.url)
+        service.keep_going(running, signals, clock, Systemd(), at=door.served.url)
+
+
+def _adopt(door: Door, settings: Settings) -> None:
+    """Log, and answer over HTTP, as the settings say. Raises Mistake where no port can be had."""
+    logs.configure(settings["logs"]["format"], settings["logs"]["level"])
+    before, server = door.served, settings["server"]
+    if door.at(server["host"], server["port"]) and before is not None and door.served is not None:
+        import structlog  # noqa: PLC0415  as above
+
+        structlog.get_logger("engage_sync.daemon").info("the address has moved", at=door.served.url, was=before.url)
 
 
 def _once(root: Path, signals: Signals) -> tuple[int, list[JobDone]]:

@@ -125,7 +125,7 @@ def _print_daemon(answer: StatusAnswer) -> None:
         who = f"{one['holder']} on {one['host']} (process {one['pid']})"
         say(f"{escape(who)} {does}, since {minute(one['since'])} UTC.")
     if answer["jobs"] and not any(one["name"] == "daemon" for one in answer["leases"]):
-        say("No daemon runs; `engage-sync daemon` starts one.")
+        say("No daemon runs, or none that can write to the database; `engage-sync daemon` starts one.")
     for job in answer["jobs"]:
         if job["exit"] and job["status"] != "stopped":
             why = (job["message"] or "no reason was told").splitlines()[0]

@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import uvicorn
@@ -75,6 +75,40 @@ def serving(app: FastAPI, host: str, port: int) -> Iterator[Served]:
         server.should_exit = True
         thread.join(LAST_ANSWERS + 3)
         listening.close()
+
+
+class Door:
+    """Where an application answers, which moves when it is asked for another address. Not for several threads."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._asked: tuple[str, int] | None = None
+        self._open = ExitStack()
+        self.served: Served | None = None
+
+    def at(self, host: str, port: int) -> bool:
+        """Answer there from now on; tells whether that is another address. Raises Mistake where that cannot be: then it
+        answers where it did before."""
+        before = self._asked
+        if before == (host, port):
+            return False
+        if before is not None and before[1] == port != 0:
+            self.close()  # two addresses of one port may be in each other's way
+        opened = ExitStack()
+        try:
+            served = opened.enter_context(serving(self._app, host, port))
+        except Mistake:
+            if before is not None and self._asked is None:
+                self.at(*before)
+            raise
+        self._open.close()
+        self._open, self.served, self._asked = opened, served, (host, port)
+        return True
+
+    def close(self) -> None:
+        """Answer no more."""
+        self._open.close()
+        self.served = self._asked = None
 
 
 def _listen(host: str, port: int) -> socket.socket:

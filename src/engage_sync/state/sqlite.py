@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 30
 COPIES = 2
 """Copies from before migrations that are kept."""
-_FULL = "the disk is full: make room and run the command again"
+_FULL = "the disk is full: make room; then a daemon goes on by itself, any other command is run again"
 _WORDS = {
     "locked": "another program keeps it locked: run the command again when that has ended",
     "full": _FULL,

@@ -88,8 +88,10 @@ def _following(after: datetime, schedule: str, zone: str) -> datetime:
 def _at_most(job: Job, now: datetime) -> Job:
     """Give a job as if what it did in a future, by a clock that was put back since, was done now: else it would count
     as newer than all that comes."""
-    late = {name for name in ("started_at", "ended_at", "succeeded_at") if (getattr(job, name) or now) > now + BACK}
-    return replace(job, **dict.fromkeys(late, now)) if late else job
+    instants = [
+        now if at is not None and at > now + BACK else at for at in (job.started_at, job.ended_at, job.succeeded_at)
+    ]
+    return replace(job, started_at=instants[0], ended_at=instants[1], succeeded_at=instants[2])
 
 
 def resumed(jobs: Iterable[Job], now: datetime) -> list[Job]:

@@ -41,10 +41,14 @@ class CheckedFiles:
         """Copy the files as they are now; give the folder of the copies. Raises OSError."""
         self._number += 1
         folder = Path(self._folder.name) / str(self._number)
-        for name in FOLDERS:
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        for path in self._files():
-            shutil.copyfile(path, folder / path.relative_to(self._root))
+        try:
+            for name in FOLDERS:
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            for path in self._files():
+                shutil.copyfile(path, folder / path.relative_to(self._root))
+        except OSError:
+            self.drop(folder)
+            raise
         return folder
 
     def use(self, folder: Path, *, keep_old: bool) -> None:

@@ -15,6 +15,8 @@ from engage_sync.sync.worked import Worked
 
 LIMIT = 300.0
 """Seconds that checking may take."""
+AGAIN = 30.0
+"""Seconds after which it is tried again to check what could not be checked, as on a full disk."""
 
 
 class Configuration:
@@ -25,12 +27,20 @@ class Configuration:
         self.child: Child | None = None
         self.wrong: list[str] = []
         """What is wrong with the files as they stand now."""
+        self.unmet: str | None = None
+        """What of a configuration that is right could not be done here, such as listening on a port."""
         self._runner, self._ticks = runner, ticks
         self._folder, self._since = Path(), 0.0
         self._seen: Print | None = None
         self._checked: Print | None = None
         self._asked = False
+        self._again: float | None = None
         self._log = structlog.get_logger("engage_sync.daemon")
+
+    @property
+    def problems(self) -> list[str]:
+        """All that keeps the files from being worked by as they stand."""
+        return self.wrong + ([] if self.unmet is None else [self.unmet])
 
     def reload(self) -> None:
         """Have the files checked again, whether or not one has changed."""
@@ -42,8 +52,9 @@ class Configuration:
         seen = self.files.print()
         stable = self._seen in {seen, None}  # half a change is not looked at
         self._seen = seen
-        if self.child is None and stable and (self._asked or seen != self._checked):
-            self._asked, self._checked = False, seen
+        again = self._again is not None and self._ticks() >= self._again
+        if self.child is None and stable and (self._asked or again or seen != self._checked):
+            self._asked, self._again, self._checked = False, None, seen
             self._check()
         return None if self.child is None else self._hear(self.child, keep_old=keep_old)
 
@@ -56,6 +67,7 @@ class Configuration:
             self._folder = self.files.copied()
             self.child, self._since = self._runner.start((), self._folder), self._ticks()
         except OSError as error:
+            self._again = self._ticks() + AGAIN
             self._find_wrong([f"the configuration could not be checked: {error.strerror or error}"])
 
     def _hear(self, child: Child, *, keep_old: bool) -> Worked | None:
@@ -66,6 +78,7 @@ class Configuration:
             return None
         self.child = None
         worked = ended.worked
+        self._again = self._ticks() + AGAIN if worked is None else None
         if worked is None or worked["settings"] is None:
             self.files.drop(self._folder)
             self._find_wrong([ended.why] if worked is None else worked["problems"])
@@ -76,6 +89,6 @@ class Configuration:
         return worked
 
     def _find_wrong(self, problems: Sequence[str]) -> None:
-        self.wrong = list(problems)
-        if self.files.current is not None:  # else whoever started the daemon is told
+        before, self.wrong = self.wrong, list(problems)
+        if self.files.current is not None and self.wrong != before:  # else whoever started the daemon is told
             self._log.error("the configuration is wrong: the one before is worked by", problems=self.wrong)

@@ -16,7 +16,7 @@ from typing import Protocol
 
 import structlog
 
-from engage_sync.errors import EngageError, Locked
+from engage_sync.errors import EngageError, Locked, Mistake
 from engage_sync.state.jobs import Job
 from engage_sync.state.store import WRITER, State
 from engage_sync.sync.agenda import COMPUTE, Batch, after, choose, group_of, planned, resumed
@@ -57,11 +57,13 @@ class Daemon:
         ticks: Callable[[], float] = time.monotonic,
         opening: Callable[[Settings, Path], State] = open_state,
         observer: Observer | None = None,
+        adopting: Callable[[Settings], None] = lambda _: None,
         at_once: bool = False,
     ) -> None:
-        """`at_once` puts nothing off; `ticks` is a monotonic clock in seconds."""
+        """`adopting` is given the settings before they are worked by, and again with every child, and raises Mistake
+        where they cannot be done; `at_once` puts nothing off; `ticks` is a monotonic clock in seconds."""
         self._root, self._runner, self._ticks, self._opening = root, runner, ticks, opening
-        self._observer, self._at_once = observer, at_once
+        self._observer, self._adopting, self._at_once = observer, adopting, at_once
         self._log = structlog.get_logger("engage_sync.daemon")
         self.configuration = Configuration(root, runner, ticks)
         self.post = Post(ticks)
@@ -114,7 +116,7 @@ class Daemon:
 
     def tick(self, now: datetime) -> None:
         """Look at everything once, and do what is to be done. Raises nothing that a project, a CRM or a database can
-        cause."""
+        cause, but a Mistake where the first settings cannot be done here: then nothing has begun."""
         wrong = self.configuration.wrong
         found = self.configuration.tick(keep_old=self.busy)
         if found is not None:
@@ -152,9 +154,23 @@ class Daemon:
         settings, before = worked["settings"], self.settings
         if settings is None:
             return
+        self._adopt(settings, first=before is None)
         if before is not None and before["database"] != settings["database"]:
             self._leave_state()
         self.settings = settings
+
+    def _adopt(self, settings: Settings, *, first: bool) -> None:
+        unmet = None
+        try:
+            self._adopting(settings)
+        except Mistake as mistake:
+            if first:
+                raise
+            unmet = f"{mistake} (that stays as it was; the rest is taken over)"
+        if unmet not in {None, self.configuration.unmet}:
+            self._log.error("a part of the configuration cannot be taken over", because=unmet)
+        self.changes += unmet != self.configuration.unmet
+        self.configuration.unmet = unmet
 
     # The state database and the lease
 

@@ -122,7 +122,7 @@ def told(daemon: Daemon) -> str:
     """Say in a few words what the daemon does."""
     if daemon.trouble is not None:
         return daemon.trouble
-    wrong = "; the configuration is wrong, the one before is worked by" if daemon.configuration.wrong else ""
+    wrong = "; the configuration is wrong, the one before is worked by" if daemon.configuration.problems else ""
     if not daemon.leads:
         return f"standing by{wrong}"
     return f"{'working: ' + ', '.join(daemon.working) if daemon.working else 'waiting for what is due next'}{wrong}"

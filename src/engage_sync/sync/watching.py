@@ -95,7 +95,7 @@ class Watching:
             watching_since=self._since or now,
             jobs=list(daemon.jobs.values()),
             snapshot=snapshot,
-            problems=daemon.configuration.wrong,
+            problems=daemon.configuration.problems,
             silent=self._silent,
             volumes=self._volumes,
             active=self.teller.active,
