@@ -135,7 +135,7 @@ STUBBORN = "import os, signal; signal.signal(15, signal.SIG_IGN); os.write(2, b'
 
 
 def test_a_child_that_does_not_end_is_ended() -> None:
-    """On a clock of its own: asked to end, it has nine seconds."""
+    """On a clock of its own: asked to end, it has eight seconds."""
     now = [0.0]
     child = Process([sys.executable, "-S", "-c", STUBBORN], clock=lambda: now[0])
     while not child.log:

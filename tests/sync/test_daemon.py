@@ -19,7 +19,8 @@ from engage_sync.sandbox.faults import Fault
 from engage_sync.state.store import State
 from engage_sync.sync.children import Ended
 from engage_sync.sync.daemon import Daemon, open_state
-from engage_sync.sync.service import Signals, once
+from engage_sync.sync.notify_systemd import Systemd
+from engage_sync.sync.service import Signals, keep_going, once
 from engage_sync.sync.service import begin as begin_service
 from engage_sync.sync.watching import Watching
 from engage_sync.sync.worked import JobDone, Settings
@@ -421,6 +422,20 @@ def test_ending_leaves_nothing_behind(project: Project) -> None:
         another.tick(project.clock())
         go_on([another], project, 1, 5.0)
         assert what(runner) == {"sync:hubspot": 2}
+
+
+def test_asked_to_end_it_asks_its_child_before_anything_else(project: Project) -> None:
+    """A child that hangs uses up its eight seconds, and there are ten for everything."""
+    engage(project)
+    runner, signals, lost = InProcess(project), Signals(), Lost()
+    runner.instead = lambda: lost
+    with daemon(runner) as one:
+        one.tick(project.clock())
+        go_on([one], project, 1, 5.0)
+        assert one.working == ("sync:hubspot",)
+        signals.ending = True
+        keep_going(one, signals, project.clock, Systemd({}), at="here")
+        assert lost.stopped
 
 
 def test_once_does_what_is_due_and_ends(project: Project) -> None:

@@ -21,8 +21,8 @@ from typing import IO, Protocol, cast
 
 from engage_sync.sync.worked import Worked
 
-GRACE = 9.0
-"""Seconds that a child has to end by itself."""
+GRACE = 8.0
+"""Seconds that a child has to end by itself: its daemon, which has ten, keeps how it ended and gives up its lease."""
 LONGEST_DOCUMENT = 16 << 20
 KEPT_LOG = 4_096
 """Bytes of the end of a child's log that say why it died."""

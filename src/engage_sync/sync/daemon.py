@@ -20,7 +20,7 @@ from engage_sync.errors import EngageError, Locked, Mistake
 from engage_sync.state.jobs import Job
 from engage_sync.state.store import WRITER, State
 from engage_sync.sync.agenda import COMPUTE, Batch, after, choose, group_of, planned, resumed
-from engage_sync.sync.children import Ended, Runner
+from engage_sync.sync.children import Child, Ended, Runner
 from engage_sync.sync.configuration import Configuration
 from engage_sync.sync.freshness import Freshness
 from engage_sync.sync.post import Post
@@ -342,12 +342,17 @@ class Daemon:
 
     # The end
 
-    def close(self, *, wait: Callable[[float], object] = time.sleep) -> None:
-        """End: the child first, which keeps what it did, then the lease."""
+    def call_back(self) -> list[Child]:
+        """Ask the children to end, which have so long from now on; give them."""
         children = [] if self._working is None else [self._working.child]
         children += [] if self.configuration.child is None else [self.configuration.child]
         for child in children:
             child.stop()
+        return children
+
+    def close(self, *, wait: Callable[[float], object] = time.sleep) -> None:
+        """End: the child first, which keeps what it did, then the lease."""
+        children = self.call_back()
         while any(child.ended() is None for child in children):
             wait(0.02)
         self._leave(self._working)

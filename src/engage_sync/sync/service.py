@@ -17,7 +17,7 @@ from engage_sync.sync.agenda import EXITS
 from engage_sync.sync.daemon import Daemon
 from engage_sync.sync.notify_systemd import Systemd
 
-LAST_RESORT = 9.8
+LAST_RESORT = 9.5
 """Seconds after the wish to end when the process is gone, even where a database or a disk hangs."""
 
 
@@ -99,6 +99,7 @@ def keep_going(daemon: Daemon, signals: Signals, clock: Callable[[], datetime], 
             status = now
             systemd.status(status)
         signals.wait(daemon.pause)
+    daemon.call_back()
     systemd.stopping()
     log.info("ending")
 
