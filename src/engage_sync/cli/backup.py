@@ -64,6 +64,8 @@ def restore(
     if as_json:
         print_json(done.json())
         return
+    if done.again:
+        say("A restore into this folder had been cut off: what it had left was cleared away first.")
     say(f"{escape(str(done.root))}: {sum(done.tables.values()):,} rows of state, as of {done.manifest['as_of']}.")
     _tell_replaced(done.manifest["replaced"])
     say("Set the variables that the files name by ${…}, then run `engage-sync check`.")

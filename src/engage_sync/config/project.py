@@ -35,6 +35,8 @@ from engage_sync.errors import Mistake, Problem
 __all__ = ["ConnectorFile", "ConnectorType", "ModelTest", "Project", "Schedule", "load"]
 
 ENGAGE_FILE = "config/engage.yaml"
+RESTORING = ".engage-restoring"
+"""The mark in a folder that a restore fills, and is not a project yet."""
 MODEL_FILE = "config/model.yaml"
 MODEL_FOLDER = "config/model"
 CONNECTORS = "connectors"
@@ -166,6 +168,8 @@ def load(root: Path, connector_types: Mapping[str, ConnectorType], *, files: Pat
     engage = _read(files, ENGAGE_FILE, problems)
     if engage is None:
         what = "not found, so this folder is not a project; run `engage-sync init` to start one"
+        if (root / RESTORING).exists():
+            what = "not found: a restore into this folder goes on, or was cut off; run `engage-sync restore FILE` again"
         raise Mistake([Problem(what, ENGAGE_FILE)])
     _refuse_other_endings(files, problems)
     definition = validated(EngageFile, engage, engage.data, problems, _ENGAGE_ITEMS)

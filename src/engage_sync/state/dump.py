@@ -151,7 +151,7 @@ def emptied(url: str, revision: str) -> Iterator[Emptied]:
                     if table.name not in LEFT_OUT and transaction.first(f"SELECT 1 FROM {table.name} LIMIT 1"):
                         raise Mistake(
                             f"the database {backend.place} holds data already ({table.name}): a backup is restored into"
-                            " an empty one only; name another by --database"
+                            " an empty one only; name another by --database, or empty it where a restore was cut off"
                         )
             found = version_of(database)
             if found not in {None, revision}:
@@ -182,9 +182,13 @@ def file_of(url: str) -> Path | None:
 def drop_file(url: str) -> None:
     """Take away the SQLite file that a restore made and did not complete; a server's database stays empty."""
     path = file_of(url)
-    if path is not None:
-        for end in ("", "-wal", "-shm", ".lock"):
-            path.with_name(path.name + end).unlink(missing_ok=True)
+    for one in [] if path is None else files_of(path):
+        one.unlink(missing_ok=True)
+
+
+def files_of(path: Path) -> list[Path]:
+    """Give an SQLite file and those that come to be beside it."""
+    return [path.with_name(path.name + end) for end in ("", "-wal", "-shm", ".lock")]
 
 
 def _tables(database: Database, transaction: Transaction) -> list[Table]:

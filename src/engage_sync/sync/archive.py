@@ -4,6 +4,7 @@ nothing: a damaged, cut or strange one is refused before anything is made of it.
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import os
@@ -11,8 +12,9 @@ import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from glob import escape
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -87,11 +89,12 @@ def written(file: Path) -> Iterator[Writer]:
         raise Mistake(f"{file} exists and is no backup; name another file")
     if not file.absolute().parent.is_dir():
         raise Mistake(f"there is no folder {file.absolute().parent}")
+    _clear_up(file)
     draft = file.with_name(f".{file.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
     try:
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb+") as target:
+            fcntl.flock(target, fcntl.LOCK_EX)
             with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
                 yield Writer(archive)
             target.flush()
@@ -99,6 +102,16 @@ def written(file: Path) -> Iterator[Writer]:
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _clear_up(file: Path) -> None:
+    """Take the drafts away that processes left which were killed; one that is locked is being written."""
+    for left in file.absolute().parent.glob(f".{escape(file.name)}.*"):
+        if not left.suffix[1:].isdigit():
+            continue
+        with suppress(OSError), left.open("rb") as draft:
+            fcntl.flock(draft, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            left.unlink(missing_ok=True)
 
 
 def _is_backup(file: Path) -> bool:

@@ -5,6 +5,7 @@ asked.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,8 +24,9 @@ from engage_sync.config.redaction import Replaced, with_value
 from engage_sync.errors import Mistake
 from engage_sync.events import copying
 from engage_sync.events.store import EventStore
-from engage_sync.state.dump import Dump, drop_file, emptied, file_of, refuse_newer
+from engage_sync.state.dump import Dump, drop_file, emptied, file_of, files_of, refuse_newer
 from engage_sync.sync.archive import EVENTS, STATE, Heard, Reader, Writer, read, written
+from engage_sync.sync.restoring import clear_up, marked
 from engage_sync.sync.rows import iso_text
 from engage_sync.sync.secret_places import without_secrets
 from engage_sync.sync.wiring import ConnectorTypes, connector_classes, event_store, load_project, open_workspace
@@ -114,6 +116,8 @@ class Restored:
     places: Mapping[str, str]
     manifest: Mapping[str, Any]
     tables: Mapping[str, int]
+    again: bool = False
+    """What a restore that was cut off had left there was cleared away first."""
 
     def json(self) -> dict[str, object]:
         """Give the answer of `restore`."""
@@ -127,6 +131,7 @@ def restore(file: Path, root: Path, *, database: str | None, events: str | None,
     root, file = root.absolute(), file.absolute()
     with read(file) as archive:
         refuse_newer(str(archive.manifest.get("schema")))
+        again = clear_up(root)
         _refuse_taken(root, file)
         archive.verify(heard)
         files = {name: archive.content(name) for name in archive.names if not name.startswith((STATE, EVENTS))}
@@ -138,13 +143,18 @@ def restore(file: Path, root: Path, *, database: str | None, events: str | None,
         project = _read_as_if_in(root, files)
         store, url = event_store(project), project.database_url()
         copying.refuse_existing(store)
-        with _taken_back(root, file, store, url), emptied(url, str(archive.manifest["schema"])) as target:
+        made = _places(root, store, url)
+        with (
+            _taken_back(root, file, store, url),
+            marked(root, made),
+            emptied(url, str(archive.manifest["schema"])) as target,
+        ):
             _write(root, {name: content for name, content in files.items() if name != ENGAGE_FILE})
             copying.restore(store, _events(archive, heard))
             frames = {_table(name): _frames(archive, name, heard) for name in archive.of(STATE)}
             tables = target.load(frames, archive.manifest["tables"])
-            _write(root, {ENGAGE_FILE: files[ENGAGE_FILE]})
-        return Restored(root, {"events": project.store}, archive.manifest, tables)
+            _complete(root, files[ENGAGE_FILE])
+        return Restored(root, {"events": project.store}, archive.manifest, tables, again)
 
 
 def _refuse_taken(root: Path, file: Path) -> None:
@@ -168,6 +178,27 @@ def _write(root: Path, files: Mapping[str, bytes]) -> None:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
+
+
+def _places(root: Path, store: EventStore, url: str) -> list[Path]:
+    """Give what a restore makes and is not there yet."""
+    state = file_of(url)
+    places = [root / name.partition("/")[0] for name in (*FOLDERS, "var")]
+    places += [] if state is None else files_of(state)
+    places += [] if store.folder is None else [store.folder]
+    return [path for path in dict.fromkeys(places) if not path.exists()]
+
+
+def _complete(root: Path, content: bytes) -> None:
+    """Write the file that makes the folder a project: whole or not at all."""
+    path = root / ENGAGE_FILE
+    draft = path.with_name(f".{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with draft.open("wb") as target:
+        target.write(content)
+        target.flush()
+        os.fsync(target.fileno())
+    draft.replace(path)
 
 
 @contextmanager

@@ -123,6 +123,8 @@ def init(root: Path, chosen: Sequence[str], choices: Choices | None = None) -> l
     Any other file that exists already, an unknown CRM, or a choice that no project may have is a Mistake.
     """
     told = choices or Choices()
+    if (root / projects.RESTORING).exists():
+        raise Mistake(f"a restore into {root} goes on, or was cut off; run `engage-sync restore FILE` again")
     known = _connector_files()
     for name in chosen:
         if name not in known:
