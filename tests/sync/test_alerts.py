@@ -126,6 +126,7 @@ def test_credentials_are_told_once_for_both_jobs_until_something_goes_well() -> 
     found = only(sight(*refused))
     assert found.name == "credentials:crm"
     assert found.sentence.startswith("crm refuses our credentials: 401\n")
+    assert "for an environment variable the daemon must be restarted" in found.sentence
     silent = [ended(GOOD, 5), replace(PUSH, ended_at=None, exit=6)]
     assert names(sight(*silent, active=[found])) == ["credentials:crm", "failing:pull:crm"]
     assert names(sight(refused[0], replace(PUSH, ended_at=NOW, exit=0))) == []

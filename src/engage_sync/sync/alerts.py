@@ -212,8 +212,11 @@ def _login(sight: Sight, name: str, jobs: Sequence[Job]) -> list[Condition]:
     if not refused and known is not None:
         return [Condition(known.name, known.sentence)]
     what = f"{name} refuses our credentials{_message(refused[0])}"
-    advice = "renew the token or the key of this connector where its file or the environment has it; no restart is"
-    return [Condition(f"credentials:{name}", f"{what}\n{advice} needed. `engage-sync check` tries it at once.")]
+    advice = (
+        f"renew the token or the key that connectors/{name}.yaml names: `engage-sync check` tries it at once. A file"
+        " (`${file:…}`) is read again by itself; for an environment variable the daemon must be restarted."
+    )
+    return [Condition(f"credentials:{name}", f"{what}\n{advice}")]
 
 
 def _quota(name: str, view: ConnectorView | None) -> list[Condition]:
