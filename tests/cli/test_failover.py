@@ -39,7 +39,7 @@ from engage_sync.sandbox.wire import Call
 from engage_sync.sync import doctor
 from tests.cli.swift_daemon import SWIFT
 from tests.forks import Forked, fork
-from tests.sync.command import PROGRAM
+from tests.sync.command import PROGRAM, answer
 from tests.sync.project import OPEN_BRAKES, TOKEN_VARIABLE, Project, write
 from tests.sync.receiver import Inbox, receiver
 from tests.sync.test_daemon import told
@@ -269,13 +269,24 @@ def postgresql(folder: Path) -> Iterator[str]:
 @pytest.fixture(params=[PEOPLE])
 def stage(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     with ExitStack() as opened:
-        url = opened.enter_context(postgresql(tmp_path / "pg"))
-        crm, inbox = opened.enter_context(Witness()), opened.enter_context(receiver())
-        monkeypatch.setenv(TOKEN_VARIABLE, crm.token)
-        engage = ENGAGE.replace("DATABASE", f'"{url}"').replace("INBOX", inbox.url)
-        made = prepared(tmp_path / "made", crm, engage, request.param)
-        crm.seen.clear()
-        yield Stage(made, crm, inbox, opened.enter_context(ExitStack()), request.param)
+        monkeypatch.setenv(TOKEN_VARIABLE, "")
+        yield set_up(opened, opened.enter_context(postgresql(tmp_path / "pg")), tmp_path / "made", request.param)
+
+
+@pytest.fixture
+def stage_on_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
+    with ExitStack() as opened:
+        monkeypatch.setenv(TOKEN_VARIABLE, "")
+        yield set_up(opened, "sqlite:///var/engage.db", tmp_path / "made", PEOPLE)
+
+
+def set_up(opened: ExitStack, url: str, root: Path, people: int) -> Stage:
+    """Start the CRM and the receiver, and write the project; whoever calls puts the token's variable back."""
+    crm, inbox = opened.enter_context(Witness()), opened.enter_context(receiver())
+    os.environ[TOKEN_VARIABLE] = crm.token
+    made = prepared(root, crm, ENGAGE.replace("DATABASE", f'"{url}"').replace("INBOX", inbox.url), people)
+    crm.seen.clear()
+    return Stage(made, crm, inbox, opened.enter_context(ExitStack()), people)
 
 
 def undisturbed(root: Path, waves: int, people: int = PEOPLE) -> dict[str, dict[str, str]]:
@@ -321,6 +332,39 @@ def test_whoever_leads_is_killed_and_nothing_shows(stage: Stage, tmp_path: Path)
     check_runs(stage, KILLS)
     assert stage.failing() == {(what, "hubspot refuses our credentials"): 1 for what in ("FAILING", "RECOVERED")}
     assert stage.crm.bugs == []
+
+
+def test_two_on_one_sqlite_file_of_which_the_leader_is_killed_in_a_push(stage_on_a_file: Stage, tmp_path: Path) -> None:
+    stage = stage_on_a_file
+    stage.wave()
+    leader = stage.begin()
+    leader.leads()
+    standby = stage.begin()
+    standby.hears("STATUS=standing by")
+    assert schedules(stage) == leader.process.pid
+    stage.crm.slowness = 0.3
+    stage.crm.writing.clear()
+    stage.wave()
+    assert stage.crm.writing.wait(PATIENCE)
+    began = time.monotonic()
+    leader.kill(with_children=False)
+    standby.leads()
+    assert time.monotonic() - began < BOUND
+    assert schedules(stage) == standby.process.pid
+    stage.crm.slowness = 0.0
+    wanted = undisturbed(tmp_path / "undisturbed", stage.waves)
+    stage.until("the CRM never showed what it should", lambda: values(stage.crm) == wanted)
+    standby.process.send_signal(signal.SIGTERM)
+    assert standby.process.wait(10) == 0
+    assert schedules(stage) is None
+    check_alone(stage)
+    assert stage.crm.bugs == []
+
+
+def schedules(stage: Stage) -> int | None:
+    """Give the process that schedules, as `status` tells it."""
+    leases = {one["name"]: one["pid"] for one in answer(stage.made.root, "status")["leases"]}
+    return leases.get("daemon")
 
 
 @pytest.mark.parametrize("stage", [CROWD], indirect=True)

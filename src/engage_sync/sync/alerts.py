@@ -56,7 +56,7 @@ _ADVICE = {
     _WRONG: "`engage-sync check` says what is wrong in the configuration or the CRM account; mend it, and the next run"
     " goes on.",
     _SILENT: "it is tried again by itself at its next time; `engage-sync status` shows how it stands. If it lasts, see"
-    " whether the CRM is up and can be reached from here.",
+    " whether the CRM, or what else is named here, is up and can be reached.",
     _STRANGE: "{look}; it is tried again by itself. If it comes back, report it with that output.",
     EXIT_BUG: "this is a bug: {look}; report it with that output and the daemon's log. It is tried again by itself.",
 }
