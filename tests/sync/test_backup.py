@@ -142,12 +142,16 @@ def test_secrets_that_are_written_out_stay_behind(made: Project, tmp_path: Path)
     root = tmp_path / "loose"
     shutil.copytree(made.root, root)
     connector, config = root / "connectors" / "hubspot.yaml", root / "config" / "engage.yaml"
-    connector.write_text(connector.read_text().replace('"${ENGAGE_TEST_TOKEN}"', LITERAL) + "# mind the token\n")
+    text = connector.read_text().replace(
+        'access_token: "${ENGAGE_TEST_TOKEN}"', f"client_id: &t {LITERAL}, client_secret: *t, refresh_token: *t"
+    )
+    connector.write_text(text + "# mind the token\n")
     hook = "https://hooks.slack.com/services/T0/B0/s3cr3t"
     config.write_text(
         config.read_text()
-        + f"alerts: {{webhook: '{hook}', mail: {{smtp: 'smtps://ops:pa55@mail.example:465', from: a@b.example,"
+        + f"alerts: {{webhook: '{hook}', mail: {{smtp: 'smtps://ops:pa55''@mail.example:465', from: a@b.example,"
         " to: [ops@b.example]}}\n" + "events: {engine_options: {motherduck_token: md-literal, memory_limit: 2GB}}\n"
+        "telemetry: {endpoint: 'http://collector.example/v1/traces?api-key=s3cr3t'}\n"
     )
     file = tmp_path / "loose.backup"
     found = backup(root, file, now=made.clock(), heard=quietly).json()
@@ -156,12 +160,13 @@ def test_secrets_that_are_written_out_stay_behind(made: Project, tmp_path: Path)
         ("alerts.webhook", "${ALERTS_WEBHOOK}"),
         ("alerts.mail.smtp", "${ALERTS_MAIL_SMTP_PASSWORD}"),
         ("events.engine_options.motherduck_token", "${EVENTS_ENGINE_OPTIONS_MOTHERDUCK_TOKEN}"),
-        ("auth.access_token", "${HUBSPOT_ACCESS_TOKEN}"),
+        ("telemetry.endpoint", "${TELEMETRY_ENDPOINT_API_KEY}"),
+        ("auth.client_secret", "${HUBSPOT_CLIENT_SECRET}"),
     ]
     there = tmp_path / "there"
     restore(file, there, database=None, events=None, heard=quietly)
     texts = [path.read_text() for path in sorted(there.rglob("*.yaml"))]
-    for secret in (LITERAL, hook, "pa55", "md-literal"):
+    for secret in (LITERAL, hook, "pa55", "md-literal", "s3cr3t"):
         assert all(secret not in text for text in texts)
         assert secret.encode() not in file.read_bytes()
     assert "# mind the token" in (there / "connectors" / "hubspot.yaml").read_text()

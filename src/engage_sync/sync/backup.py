@@ -68,7 +68,11 @@ def backup(root: Path, file: Path, *, now: datetime, heard: Heard) -> BackedUp:
                     target.write(chunk)
             heard("events", number, len(files))
         facts["events"] = None if found is None else {"version": found.version, "files": len(files)}
-        facts["files"], replaced = _configuration(archive, workspace.project)
+        files_without, replaced = _configuration(workspace.project)
+        for name, content in files_without.items():
+            with archive.member(name) as target:
+                target.write(content)
+        facts["files"] = list(files_without)
         facts["replaced"] = [asdict(one) for one in replaced]
         archive.close(facts)
     return BackedUp(file, file.stat().st_size, facts)
@@ -91,21 +95,21 @@ def _state(archive: Writer, dump: Dump, heard: Heard) -> dict[str, int]:
     return counts
 
 
-def _configuration(archive: Writer, project: Project) -> tuple[list[str], list[Replaced]]:
+def _configuration(project: Project) -> tuple[dict[str, bytes], list[Replaced]]:
+    """Give the files without secrets. They are read once as a restore will: what cannot be is known now, not then."""
     types, by_file = ConnectorTypes(connector_classes()), {file.file: file for file in project.connectors}
-    names, replaced = [], []
+    contents: dict[str, bytes] = {}
+    replaced = []
     for folder in FOLDERS:
         for path in sorted((project.root / folder).glob("*.yaml")):
             name = f"{folder}/{path.name}"
             if path.name.startswith("."):
                 continue
             connector = types[by_file[name].connector] if name in by_file else None
-            content, found = without_secrets(name, path.read_bytes(), connector)
-            with archive.member(name) as target:
-                target.write(content)
-            names.append(name)
+            contents[name], found = without_secrets(name, path.read_bytes(), connector)
             replaced += found
-    return names, replaced
+    _read_as_if_in(project.root, contents)
+    return contents, replaced
 
 
 @dataclass(frozen=True, slots=True)
