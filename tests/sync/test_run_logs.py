@@ -5,16 +5,19 @@ import json
 import logging
 import os
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import structlog
-from structlog.contextvars import get_contextvars
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from engage_sync.cli.logs import configure
 from engage_sync.sandbox.faults import Fault
+from engage_sync.sync.webhooks import Call, Receiver
 
 from .project import MODEL, project
+from .receiver import receiver
 
 Logged = list[dict[str, object]]
 
@@ -54,13 +57,32 @@ def test_secrets_are_struck_out(logged: Callable[[], Logged]) -> None:
         raise ValueError(f"no {len(hunter)}")
     except ValueError:
         log.exception("failed")
-    logging.getLogger("some.library").error("cannot reach %s", "https://ann:hunter2@example.com")
+    logging.getLogger("some.library").error("cannot reach %s", "https://ann:x@example.com/services/hunter2?y=hunter2")
+    log.info("told", settings={"smtp": "smtps://ann:hun'ter2@mail", "in": [{"password": "hunter2"}]})
     lines = logged()
     assert "hunter2" not in json.dumps(lines)
     assert lines[0]["url"] == "postgresql+psycopg://***@db:5432/engage"
     assert (lines[0]["calls"], lines[0]["tokens"]) == (3, 7)
     assert "ValueError: no 7" in str(lines[3]["exception"])
     assert (lines[4]["library"], lines[4]["level"]) == ("some.library", "error")
+    assert lines[4]["event"] == "cannot reach https://example.com/…"
+    assert lines[5]["settings"] == {"smtp": "smtps://***@mail", "in": [{"password": "***"}]}
+
+
+def test_the_lines_of_a_webhook_name_the_run_and_not_the_path(logged: Callable[[], Logged]) -> None:
+    """The library warns of a header that is none, with the whole address."""
+    with receiver() as inbox, bound_contextvars(run=5):
+        inbox.answers = [500, 204]
+        path = "services/T0/hunter2"
+        made = Receiver(f"{inbox.url}/{path}?x=hunter2", None, sleep=lambda _: None, clock=lambda: datetime.now(UTC))
+        answers = [answer.status for _, answer in made.send([Call("k", b"{}")])]
+        logging.getLogger("urllib3.connectionpool").warning("Failed to parse headers (url=%s)", f"{inbox.url}/{path}")
+        logging.getLogger("urllib3.connectionpool").warning("broken: /%s", path)
+        made.close()
+    assert answers == ["delivered"]
+    lines = logged()
+    assert [(one["event"], one["run"]) for one in lines] == [("trying again", 5)]
+    assert "hunter2" not in json.dumps(lines)
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,19 @@ def point(project: Project, endpoint: str) -> None:
     file.write_text(f'{file.read_text()}telemetry: {{endpoint: "{endpoint}"}}\n')
 
 
+def sent() -> None:
+    """Wait for what is on its way to the collectors."""
+    for line in tracing._lines.values():
+        line.finish()
+
+
 def test_a_run_is_a_trace_with_a_span_for_each_step(project: Project) -> None:
     record = project.contact("ann@acme.example")
     project.tell(*project.person("ann", "ann@acme.example"))
     with collecting() as collector:
         point(project, collector.url)
         report = project.sync()
-        tracing.finish()
+        sent()
     assert [path for path, _, _ in collector.got] == ["/v1/traces"]
     assert collector.service() == "engage-sync"
     spans = collector.spans()
@@ -62,7 +68,7 @@ def test_what_went_wrong_is_told_by_its_kind_only(project: Project) -> None:
     with collecting() as collector:
         point(project, collector.url)
         report = project.sync()
-        tracing.finish()
+        sent()
         project.crm.faults.clear()
     assert report.exit == 6
     run, pull = collector.spans()[-1], collector.spans()[0]
@@ -86,7 +92,7 @@ def test_a_collector_that_is_away_or_wrong_costs_a_warning(
     project.tell(*project.person("ann", "ann@acme.example"))
     point(project, endpoint)
     assert project.sync().exit == 0
-    tracing.finish()
+    sent()
     lines = [one for one in logged() if one["event"] == said]
     assert [one["level"] for one in lines] == ["warning"]
     assert "hunter2" not in str(lines)
@@ -96,9 +102,10 @@ def test_a_collector_that_refuses_costs_a_warning(project: Project, logged: Call
     with collecting(status=400) as collector:
         point(project, collector.url)
         assert project.sync().exit == 0
-        tracing.finish()
+        sent()
     (line,) = [one for one in logged() if "collector" in str(one["event"])]
     assert (line["endpoint"], line["spans"]) == (collector.url, 6)
+    assert isinstance(line["run"], int)
 
 
 def test_nobody_waits_for_a_collector_that_hangs(project: Project) -> None:

@@ -22,10 +22,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from engage_sync.core.alerting import Change, Message
 from engage_sync.core.definitions import Entity
 from engage_sync.errors import Mistake
+from engage_sync.sync.alert_channels import tried
 from engage_sync.sync.couriers import Delivery, End
 from engage_sync.sync.webhooks import Answer, Call, Receiver, WebhookCourier
+from engage_sync.sync.worked import AlertSettings
 from tests.sync.receiver import PATIENCE, Inbox, receiver
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -225,6 +228,19 @@ def test_neither_path_nor_login_nor_secret_is_told(inbox: Inbox, trouble: int | 
     assert "bob" not in repr((answers, logged))
     if inbox.got:
         assert inbox.got[0].headers["Authorization"].startswith("Basic ")
+
+
+def test_certificates_that_are_not_there_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/no/such/file")
+    sender = Sender("https://127.0.0.1:9/hook")
+    (answer,) = sender.send(CALL)
+    sender.receiver.close()
+    assert answer.status is End.PENDING
+    told = "127.0.0.1:9: no connection: the certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names cannot be read"
+    assert answer.message == told
+    settings: AlertSettings = {"webhook": "https://127.0.0.1:9/x", "mail": None, "missed": 1.0}
+    message = Message("k", NOW, (Change("k", NOW, "x", NOW, None, ("webhook",)),))
+    assert tried(settings, message, "here") == [(f"webhook: not told: {told}", False)]
 
 
 def test_no_login_comes_from_a_netrc(inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,22 +7,24 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from engage_sync.core import secrecy
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict, Processor
 
 LEVELS = ("debug", "info", "warning", "error")
-_NAMES = "password|secret|token|authorization|private_key|session_id|credentials?"
-_SECRET = re.compile(rf"(^|[_-])({_NAMES})$", re.IGNORECASE)
-_USER_OF_URL = re.compile(r"(?<=://)[^/\s@\"']+@")
 _LINE = threading.Lock()
-_BEARER = re.compile(r"\b(Bearer|Basic)\s+[\w.~+/=-]+", re.IGNORECASE)
+_DEEPEST = 8
+_TOO_DEEP = "…"
+_LIBRARY = "library"
+_TELL_ADDRESSES = ("urllib3",)
+"""Libraries whose warnings are about the path of a call, which may be a secret; what they fail with is told by us."""
 
 
 def configure(form: str = "auto", level: str = "warning") -> None:
@@ -44,6 +46,8 @@ def configure(form: str = "auto", level: str = "warning") -> None:
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=lambda *_: _Stderr(),
     )
+    for name in _TELL_ADDRESSES:
+        logging.getLogger(name).setLevel(logging.ERROR)
     root = logging.getLogger()
     root.handlers[:] = [one for one in root.handlers if not isinstance(one, _Onward)] + [_Onward(logging.WARNING)]
 
@@ -66,12 +70,22 @@ def _in_context(_logger: object, _method: str, event: EventDict) -> EventDict:
 
 
 def _without_secrets(_logger: object, _method: str, event: EventDict) -> Mapping[str, Any]:
-    """Strike out what is named as a secret, and what looks like one within a text."""
-    return {key: "***" if _SECRET.search(key) else _struck(value) for key, value in event.items()}
+    """Strike out what is named as a secret, and what looks like one within a text. What a library says of an address
+    ends behind its host."""
+    clean = secrecy.bare if _LIBRARY in event else secrecy.struck
+    return {key: _clean(key, value, clean, _DEEPEST) for key, value in event.items()}
 
 
-def _struck(value: object) -> object:
-    return _BEARER.sub(r"\1 ***", _USER_OF_URL.sub("***@", value)) if isinstance(value, str) else value
+def _clean(key: object, value: object, clean: Callable[[str], str], deep: int) -> object:
+    if isinstance(key, str) and secrecy.named_secret(key):
+        return secrecy.STRUCK
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {inner: _clean(inner, one, clean, deep - 1) for inner, one in value.items()} if deep else _TOO_DEEP
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean(None, one, clean, deep - 1) for one in value] if deep else _TOO_DEEP
+    return value
 
 
 class _Stderr:
@@ -95,6 +109,6 @@ class _Onward(logging.Handler):
 
         try:
             log = structlog.get_logger(record.name)
-            log.log(record.levelno, record.getMessage(), library=record.name, exc_info=record.exc_info or None)
+            log.log(record.levelno, record.getMessage(), **{_LIBRARY: record.name}, exc_info=record.exc_info or None)
         except Exception:  # noqa: BLE001  what goes wrong in a log must not end what is logged
             self.handleError(record)

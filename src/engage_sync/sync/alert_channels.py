@@ -77,7 +77,7 @@ class Webhook:
                 code, asked = response.status_code, response.headers.get("Retry-After", "").strip()
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidProxyURL, UnicodeError):
             raise NotTold(f"{self.name}: nothing can be sent to this address") from None
-        except (requests.RequestException, HTTPError) as error:
+        except (OSError, HTTPError) as error:
             raise NotTold(f"{self.name}: {why_silent(error, seconds)}") from None
         if not 200 <= code < 300:
             wait = min(float(asked), _LONGEST_PAUSE) if asked.isascii() and asked.isdigit() else None

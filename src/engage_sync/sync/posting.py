@@ -9,9 +9,13 @@ from urllib.parse import SplitResult, urlsplit
 
 import requests
 from requests.utils import get_environ_proxies
+from urllib3.exceptions import HTTPError
 
 from engage_sync.connectors.addresses import is_loopback
 from engage_sync.errors import Mistake
+
+CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""The variables that may name the file of the certificates to trust."""
 
 
 def address(url: str) -> SplitResult:
@@ -38,7 +42,7 @@ def session_for(parts: SplitResult) -> requests.Session:
     """Give a session that takes proxies and certificates from the environment: a .netrc would add somebody's login."""
     session = requests.Session()
     session.trust_env = False
-    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    session.verify = next((os.environ[name] for name in CERTIFICATES if os.environ.get(name)), True)
     session.headers["User-Agent"] = f"engage-sync/{version('engage-sync')}"
     if not is_loopback(parts.hostname or ""):
         session.proxies = dict(get_environ_proxies(f"{parts.scheme}://{host_and_port(parts)}/"))
@@ -47,6 +51,8 @@ def session_for(parts: SplitResult) -> requests.Session:
 
 def why_silent(error: Exception, seconds: tuple[float, float]) -> str:
     """Say why nobody answered. The library's own text repeats the address with its query."""
+    if not isinstance(error, requests.RequestException | HTTPError):  # requests looks for the file of certificates
+        return f"no connection: the certificates that {' or '.join(CERTIFICATES)} names cannot be read"
     if isinstance(error, requests.ConnectTimeout):
         return f"no connection within {seconds[0]:g} seconds"
     if isinstance(error, requests.Timeout):

@@ -11,12 +11,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import structlog
 
+from engage_sync.core.secrecy import shown
 from engage_sync.errors import EngageError
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Line:
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
         from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
 
-        self.place = _without_user(endpoint)
+        self.place = shown(endpoint)
         self._waiting: list[ReadableSpan] = []
         self._threads: list[threading.Thread] = []
         self._exporter = OTLPSpanExporter(endpoint=traces_url(endpoint), timeout=TIMEOUT)
@@ -66,7 +68,9 @@ class Line:
         spans = self._waiting[:]
         del self._waiting[: len(spans)]
         if spans:
-            thread = threading.Thread(target=self._export, args=(spans,), name="traces", daemon=True)
+            # In a copy of what surrounds the run, so that a warning names it.
+            sending = partial(copy_context().run, self._export, spans)
+            thread = threading.Thread(target=sending, name="traces", daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -101,12 +105,6 @@ def traces_url(endpoint: str) -> str:
     parts = urlsplit(endpoint)
     path = parts.path.rstrip("/")
     return urlunsplit(parts._replace(path=path if path.endswith(TRACES) else path + TRACES))
-
-
-def _without_user(endpoint: str) -> str:
-    """Give an endpoint as it may be shown: a user, a password and a query may be secrets."""
-    parts = urlsplit(endpoint)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _line_of(project: Project) -> Line | None:
@@ -178,9 +176,3 @@ def tell(attributes: Attributes, *, failed: bool = False) -> None:
     span.set_attributes(dict(attributes))
     if failed:
         span.set_status(StatusCode.ERROR)
-
-
-def finish() -> None:
-    """Wait for what is under way to the collectors, but no longer than `PATIENCE`; the end of the process does so."""
-    for line in _lines.values():
-        line.finish()

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -128,7 +129,7 @@ class Receiver:
     def send(self, calls: Sequence[Call]) -> Iterator[tuple[Call, Answer]]:
         """Make the calls, some at a time, and give each answer when it comes. Of a receiver that is given up on the
         way the other calls are not made, and get no answer."""
-        running = {self._pool.submit(self._unless_given_up, call): call for call in calls}
+        running = {self._pool.submit(copy_context().run, self._unless_given_up, call): call for call in calls}
         for future in as_completed(running):
             if (answer := future.result()) is not None:
                 yield running[future], answer
@@ -180,7 +181,7 @@ class Receiver:
                     response.raw.read(READ_AT_MOST)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidProxyURL, UnicodeError):
             return Answer(End.PENDING, f"{self.name}: nothing can be sent to this address", pause=float("inf"))
-        except (requests.RequestException, HTTPError) as error:
+        except (OSError, HTTPError) as error:
             return Answer(End.PENDING, f"{self.name}: {why_silent(error, self._seconds)}")
         return self._answer(code, asked)
 
