@@ -20,8 +20,9 @@ import pytest
 from engage_sync.errors import Locked, Mistake
 from engage_sync.events.store import EventStore
 from engage_sync.state.migrate import HEAD
+from engage_sync.state.store import State
 from engage_sync.sync import cycle
-from engage_sync.sync.archive import read, written
+from engage_sync.sync.archive import Heard, read, written
 from engage_sync.sync.backup import backup, restore
 from engage_sync.sync.cycle import Report
 from engage_sync.sync.project_files import init
@@ -105,6 +106,8 @@ def test_a_restored_project_is_the_same_and_writes_nothing(made: Project, file: 
 
 def test_from_sqlite_to_postgresql_and_back(made: Project, file: Path, postgresql: str, tmp_path: Path) -> None:
     there, back = tmp_path / "there", tmp_path / "back"
+    with pytest.raises(IsADirectoryError):
+        restore(file, there, database=postgresql, events=None, heard=in_the_way(there))
     restore(file, there, database=postgresql, events=str(tmp_path / "elsewhere"), heard=quietly)
     report = synced(made, there)
     assert (report.exit, report.writes, made.buckets(report)) == (0, 0, {"unchanged": 2})
@@ -247,6 +250,48 @@ def test_rows_that_are_missing_leave_nothing_behind(file: Path, tmp_path: Path) 
     said, left = refusal(rebuilt(file, tmp_path / "bad", manifest={"tables": tables}), tmp_path)
     assert re.search("other rows than it says", said), said
     assert not left
+
+
+def in_the_way(root: Path) -> Heard:
+    """Put a folder where the last file shall be, as soon as there is state: the restore fails behind its commit."""
+
+    def heard(what: str, done: int, of: int | None) -> None:
+        if what.startswith("state "):
+            (root / "config" / "engage.yaml").mkdir(exist_ok=True)
+
+    return heard
+
+
+@pytest.mark.parametrize("tables", [False, True])
+def test_what_fails_at_the_very_end_is_taken_back(file: Path, tmp_path: Path, *, tables: bool) -> None:
+    """Folders and a database that were there, and empty, are so again, and can be restored into."""
+    there, events, state = tmp_path / "there", tmp_path / "events", tmp_path / "state.db"
+    for folder in (there, events):
+        folder.mkdir()
+    with sqlite3.connect(state) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    url = f"sqlite:///{state}"
+    if tables:
+        State.open(url, key_file=tmp_path / "key").close()
+    with pytest.raises(IsADirectoryError):
+        restore(file, there, database=url, events=str(events), heard=in_the_way(there))
+    assert [*there.iterdir(), *events.iterdir()] == []
+    restored = restore(file, there, database=url, events=str(events), heard=quietly)
+    assert restored.tables["engage_run"] == 2
+    assert (there / "config" / "engage.yaml").is_file()
+
+
+def test_what_fails_is_taken_back_from_a_store_behind_a_url(file: Path, tmp_path: Path) -> None:
+    events = tmp_path / "events"
+    events.mkdir()
+    with pytest.raises(IsADirectoryError):
+        restore(
+            file, tmp_path / "there", database=None, events=f"FILE://{events}", heard=in_the_way(tmp_path / "there")
+        )
+    assert [one for one in events.rglob("*") if one.is_file()] == []
+    assert not (tmp_path / "there").exists()
+    restored = restore(file, tmp_path / "there", database=None, events=f"FILE://{events}", heard=quietly)
+    assert EventStore(str(events)).version() == restored.manifest["events"]["version"]
 
 
 def test_a_backup_of_an_older_schema_is_brought_up_to_date(made: Project, file: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ writes files as they are and knows nothing of what they hold.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Final
 from urllib.parse import unquote
@@ -12,7 +13,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from pyarrow import fs
 
-from engage_sync.errors import Mistake
+from engage_sync.errors import EngageError, Mistake
 from engage_sync.events.store import EventStore, translated
 
 LOG: Final = "_delta_log"
@@ -71,6 +72,16 @@ def restore(store: EventStore, files: Iterable[tuple[str, BinaryIO]]) -> None:
         for path, source in files:
             if "/" in path:
                 system.create_dir(path.rpartition("/")[0], recursive=True)
-            with system.open_output_stream(path) as target:
+            # Buffered: the table library's own streams take bytes, and what is not buffered comes to them as a buffer.
+            with system.open_output_stream(path, buffer_size=2 * _CHUNK) as target:
                 while chunk := source.read(_CHUNK):
                     target.write(chunk)
+
+
+def take_back(store: EventStore, paths: Iterable[str]) -> None:
+    """Delete files that `restore` may have written, as far as that can be done: the place was empty."""
+    with suppress(OSError, EngageError), translated(store.location):
+        system = store.filesystem()
+        for path in paths:
+            with suppress(OSError):
+                system.delete_file(path)

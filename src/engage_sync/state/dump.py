@@ -5,14 +5,14 @@ the connectors' encrypted memory, whose key is no part of the database, and leas
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import adbc_driver_manager
 import polars as pl
 
-from engage_sync.errors import Mistake
+from engage_sync.errors import EngageError, Mistake
 from engage_sync.state.bulk import Arrow, Schema
 from engage_sync.state.database import Database, Transaction, backend_of
 from engage_sync.state.migrate import HEAD, VERSION_TABLE, known_revisions, migrate, version_of
@@ -79,8 +79,8 @@ def dumping(database: Database) -> Iterator[Dump]:
 class Emptied:
     """An empty database under its run lock, ready to take a dump."""
 
-    def __init__(self, database: Database, revision: str) -> None:
-        self._database, self._revision = database, revision
+    def __init__(self, database: Database, revision: str, *, had_tables: bool) -> None:
+        self._database, self._revision, self._had_tables = database, revision, had_tables
 
     def load(self, tables: Mapping[str, Iterable[pl.DataFrame]], expected: Mapping[str, int]) -> dict[str, int]:
         """Put the rows of all tables in, in one transaction, and bring them to the newest schema; give how many."""
@@ -104,6 +104,16 @@ class Emptied:
             raise Mistake(f"the database refuses what the backup holds of {table}: {text}") from error
         migrate(self._database)
         return counts
+
+    def clear(self) -> None:
+        """Take back what was loaded, and the tables unless they were there before."""
+        with self._database.writing(durable=True) as transaction:
+            found = [one.name for one in _tables(self._database, transaction)]
+            for name in sorted(found, key=lambda name: name == FIRST):
+                if not self._had_tables:
+                    transaction.run(f"DROP TABLE {name}")
+                elif name not in LEFT_OUT:
+                    transaction.run(f"DELETE FROM {name}")
 
     def _insert(self, arrow: Arrow, table: Table, frame: pl.DataFrame) -> int:
         if missing := sorted(set(frame.columns) ^ table.columns.keys()):
@@ -138,31 +148,44 @@ class Emptied:
 @contextmanager
 def emptied(url: str, revision: str) -> Iterator[Emptied]:
     """Open a database to take a dump of schema `revision`, and hold its run lock. Raises Mistake for one that holds
-    data, and for a newer schema; Locked while a run goes on there."""
+    data, and for a newer schema; Locked while a run goes on there. An error in the `with` block empties it again."""
     refuse_newer(revision)
     backend = backend_of(url)
     database = Database(backend)
-    try:
-        with database.sentences(), backend.setting_up():
-            pass  # the folder of a file is made
-        with database.sentences(), backend.lock("engage-sync restore"):
-            with database.reading() as transaction:
-                for table in _tables(database, transaction):
-                    if table.name not in LEFT_OUT and transaction.first(f"SELECT 1 FROM {table.name} LIMIT 1"):
-                        raise Mistake(
-                            f"the database {backend.place} holds data already ({table.name}): a backup is restored into"
-                            " an empty one only; name another by --database, or empty it where a restore was cut off"
-                        )
-            found = version_of(database)
-            if found not in {None, revision}:
-                raise Mistake(
-                    f"the database {backend.place} has empty tables of schema {found}, and the backup is of {revision}:"
-                    " name a database without tables by --database"
-                )
+    with ExitStack() as held:
+        held.callback(database.close)
+        with database.sentences():
+            with backend.setting_up():
+                pass  # the folder of a file is made
+            held.enter_context(backend.lock("engage-sync restore"))
+        found = _refuse_data(database, revision)
+        target = Emptied(database, revision, had_tables=found is not None)
+        try:
             migrate(database, revision)
-            yield Emptied(database, revision)
-    finally:
-        database.close()
+            yield target
+        except BaseException:
+            with suppress(EngageError):
+                target.clear()
+            raise
+
+
+def _refuse_data(database: Database, revision: str) -> str | None:
+    """Raise Mistake for a database that holds data, or tables of another schema; give the schema of its tables."""
+    place = database.backend.place
+    with database.reading() as transaction:
+        for table in _tables(database, transaction):
+            if table.name not in LEFT_OUT and transaction.first(f"SELECT 1 FROM {table.name} LIMIT 1"):
+                raise Mistake(
+                    f"the database {place} holds data already ({table.name}): a backup is restored into an empty one"
+                    " only; name another by --database, or empty it where a restore was cut off"
+                )
+    found = version_of(database)
+    if found not in {None, revision}:
+        raise Mistake(
+            f"the database {place} has empty tables of schema {found}, and the backup is of {revision}: name a database"
+            " without tables by --database"
+        )
+    return found
 
 
 def refuse_newer(revision: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -148,16 +148,18 @@ def restore(file: Path, root: Path, *, database: str | None, events: str | None,
         store, url = event_store(project), project.database_url()
         copying.refuse_existing(store)
         made = _places(root, store, url)
+        names = [name.removeprefix(EVENTS) for name in archive.of(EVENTS)]
         with (
-            _taken_back(root, file, store, url),
+            _taken_back(root, file, store, names, url),
             marked(root, made),
             emptied(url, str(archive.manifest["schema"])) as target,
         ):
             _write(root, {name: content for name, content in files.items() if name != ENGAGE_FILE})
+            draft = _draft(root, files[ENGAGE_FILE])
             copying.restore(store, _events(archive, heard))
             frames = {_table(name): _frames(archive, name, heard) for name in archive.of(STATE)}
             tables = target.load(frames, archive.manifest["tables"])
-            _complete(root, files[ENGAGE_FILE])
+            draft.replace(root / ENGAGE_FILE)
         return Restored(root, {"events": project.store}, archive.manifest, tables, again)
 
 
@@ -193,40 +195,45 @@ def _places(root: Path, store: EventStore, url: str) -> list[Path]:
     return [path for path in dict.fromkeys(places) if not path.exists()]
 
 
-def _complete(root: Path, content: bytes) -> None:
-    """Write the file that makes the folder a project: whole or not at all."""
-    path = root / ENGAGE_FILE
-    draft = path.with_name(f".{path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _draft(root: Path, content: bytes) -> Path:
+    """Write the file that makes the folder a project under another name: it is whole on the disk before it counts."""
+    draft = (root / ENGAGE_FILE).with_name(".engage.yaml.draft")
+    draft.parent.mkdir(parents=True, exist_ok=True)
     with draft.open("wb") as target:
         target.write(content)
         target.flush()
         os.fsync(target.fileno())
-    draft.replace(path)
+    return draft
 
 
 @contextmanager
-def _taken_back(root: Path, file: Path, store: EventStore, url: str) -> Iterator[None]:
-    """Take back what a restore has made when it fails: the folder was empty, and of what lies elsewhere only that which
-    was not there before."""
-    state = file_of(url)
-    folder_before, state_before = root.exists(), state is None or state.exists()
-    store_before = store.folder is None or store.folder.exists()
+def _taken_back(root: Path, file: Path, store: EventStore, events: Sequence[str], url: str) -> Iterator[None]:
+    """Take back what a restore has made when it fails: folders were empty or missing, and so they are again."""
+    state, folder = file_of(url), store.folder
+    state_before = state is None or state.exists()
+    before = [one for one in (root, folder) if one is not None and one.exists()]
     try:
         yield
     except BaseException:
         if not state_before:
             drop_file(url)
-        if store.folder is not None and not store_before:
-            shutil.rmtree(store.folder, ignore_errors=True)
-        for one in list(root.iterdir()) if root.is_dir() else []:
-            if one.is_dir():
-                shutil.rmtree(one, ignore_errors=True)
-            elif one != file:
-                one.unlink()
-        if root.is_dir() and not folder_before and not any(root.iterdir()):
-            root.rmdir()
+        if folder is None:
+            copying.take_back(store, events)
+        for one in (folder, root):
+            if one is not None:
+                _empty(one, file, keep=one in before)
         raise
+
+
+def _empty(folder: Path, but: Path, *, keep: bool) -> None:
+    """Empty a folder of all but a file, and take it away too unless it is to be kept."""
+    for one in list(folder.iterdir()) if folder.is_dir() else []:
+        if one.is_dir():
+            shutil.rmtree(one, ignore_errors=True)
+        elif one != but:
+            one.unlink()
+    if folder.is_dir() and not keep and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def _events(archive: Reader, heard: Heard) -> Iterator[tuple[str, Any]]:
