@@ -22,7 +22,7 @@ from engage_sync.events.store import EventStore
 from engage_sync.state.migrate import HEAD
 from engage_sync.state.store import State
 from engage_sync.sync import cycle
-from engage_sync.sync.archive import Heard, read, written
+from engage_sync.sync.archive import MOST_BYTES, Heard, read, written
 from engage_sync.sync.backup import backup, restore
 from engage_sync.sync.cycle import Report
 from engage_sync.sync.project_files import init
@@ -241,6 +241,38 @@ def test_a_newer_schema_or_format_is_refused(file: Path, tmp_path: Path) -> None
     assert not left
     said, left = refusal(rebuilt(file, tmp_path / "odd", manifest={"format": 2}), tmp_path)
     assert re.search("format 2.*install that version", said), said
+    assert not left
+
+
+@pytest.mark.parametrize(
+    ("facts", "about"),
+    [
+        ({"tables": 3}, "tables"),
+        ({"as_of": 5}, "as_of"),
+        ({"replaced": None}, "replaced"),
+        ({"events": {"version": 1}}, "events.files"),
+        ({"schema": ["0004"]}, "schema"),
+        ({"format": "1"}, "nothing that is known"),
+    ],
+)
+def test_a_strange_manifest_is_refused(file: Path, tmp_path: Path, facts: dict[str, object], about: str) -> None:
+    said, left = refusal(rebuilt(file, tmp_path / "bad", manifest=facts), tmp_path)
+    assert about in said
+    assert not left
+
+
+def test_a_packed_or_huge_member_is_refused_unread(file: Path, tmp_path: Path) -> None:
+    """A small file that would fill a disk, or the memory."""
+    for packed in ("config/model.yaml", "manifest.json"):
+        with zipfile.ZipFile(file) as old, zipfile.ZipFile(tmp_path / "bad", "w") as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name), zipfile.ZIP_DEFLATED if name == packed else zipfile.ZIP_STORED)
+        said, left = refusal(tmp_path / "bad", tmp_path)
+        assert re.search(f"holds '{packed}'.*no backup holds", said), said
+        assert not left
+    huge = rebuilt(file, tmp_path / "huge", **{"config__model.yaml": b" " * (MOST_BYTES + 1)})
+    said, left = refusal(huge, tmp_path)
+    assert "too large" in said
     assert not left
 
 

@@ -17,13 +17,17 @@ from dataclasses import dataclass, field
 from glob import escape
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Annotated, Any, BinaryIO, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engage_sync.errors import Mistake
 
 FORMAT = 1
 MANIFEST = "manifest.json"
 STATE, EVENTS = "state/", "events/"
+MOST_BYTES = 64 << 20
+"""Of a manifest, or of a file of the configuration: some hundred thousand members, and far more than anybody writes."""
 _CHUNK = 1 << 20
 _FIXED = (1980, 1, 1, 0, 0, 0)
 _NAME = re.compile(r"state/engage_[a-z_]+\.arrows|events/.+|config/([^/]+/)?[^/]+\.yaml|connectors/[^/]+\.yaml")
@@ -117,9 +121,50 @@ def _clear_up(file: Path) -> None:
 def _is_backup(file: Path) -> bool:
     try:
         with zipfile.ZipFile(file) as archive:
-            return "format" in json.loads(archive.read(MANIFEST))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
+            _Format.model_validate_json(_small(file, archive, MANIFEST))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, Mistake):
         return False
+    return True
+
+
+class _Format(BaseModel):
+    """What every manifest tells, of whatever version."""
+
+    format: Annotated[int, Field(strict=True)]
+    program: object = None
+
+
+class _Member(BaseModel):
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Events(BaseModel):
+    version: int
+    files: int
+
+
+class _Replaced(BaseModel):
+    file: str
+    line: int
+    key: str
+    reference: str
+
+
+class _Manifest(_Format):
+    """The manifest of this version. More keys do no harm."""
+
+    model_config = ConfigDict(strict=True)
+
+    program: str
+    revision: Annotated[str, Field(alias="schema")]
+    at: str
+    as_of: str | None
+    tables: dict[str, Annotated[int, Field(ge=0)]]
+    events: _Events | None
+    files: list[str]
+    replaced: list[_Replaced]
+    members: dict[str, _Member]
 
 
 class Reader:
@@ -141,8 +186,8 @@ class Reader:
 
     def content(self, name: str) -> bytes:
         """Give a small member."""
-        with self.member(name) as source:
-            return source.read()
+        with told(self._file):
+            return _small(self._file, self._zip, name)
 
     def verify(self, heard: Heard) -> None:
         """Hold every member against its check sum. Raises Mistake, naming the first that differs."""
@@ -168,29 +213,54 @@ def read(file: Path) -> Iterator[Reader]:
         if MANIFEST not in names:
             raise Mistake(f"{file} is no backup made by `engage-sync backup`: it has no {MANIFEST}")
         with told(file):
-            manifest = json.loads(archive.read(MANIFEST))
+            manifest = _manifest(file, _small(file, archive, MANIFEST))
             _refuse_strange(file, archive, names, manifest)
-        yield Reader(file, archive, manifest)
+        yield Reader(file, archive, manifest.model_dump(by_alias=True))
 
 
-def _refuse_strange(file: Path, archive: zipfile.ZipFile, names: list[str], manifest: Any) -> None:
-    """Refuse another format, and members that the manifest does not name or whose names lead elsewhere."""
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("format"), int):
-        raise Mistake(f"{file} is no backup made by `engage-sync backup`: its {MANIFEST} says nothing that is known")
-    if manifest["format"] > FORMAT:
-        made = f"format {manifest['format']}, made by engage-sync {manifest.get('program')}"
+def _manifest(file: Path, content: bytes) -> _Manifest:
+    """Read a manifest. Raises Mistake for what is none, and for that of another format."""
+    try:
+        found = _Format.model_validate_json(content)
+    except ValidationError:
+        raise Mistake(
+            f"{file} is no backup made by `engage-sync backup`: its {MANIFEST} says nothing that is known"
+        ) from None
+    if found.format > FORMAT:
+        made = f"format {found.format}, made by engage-sync {found.program}"
         raise Mistake(f"the backup {file} has {made}: install that version (this one knows up to {FORMAT})")
-    members = manifest.get("members")
-    if lacking := sorted({"schema", "tables", "events"} - manifest.keys()):
-        raise Mistake(f"the backup {file} is damaged: its {MANIFEST} says nothing of {lacking[0]}")
-    if not isinstance(members, dict) or sorted(names) != sorted([MANIFEST, *members]):
+    try:
+        return _Manifest.model_validate_json(content)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise Mistake(f"the backup {file} is damaged: its {MANIFEST} says nothing usable of {where}") from None
+
+
+def _small(file: Path, archive: zipfile.ZipFile, name: str) -> bytes:
+    """Give a member that fits into memory. Raises Mistake for another, before a byte of it is read."""
+    info = archive.getinfo(name)
+    if info.file_size > MOST_BYTES or not _is_plain(info):
+        raise Mistake(f"the backup {file} holds {name!r} as no backup holds it: too large, packed or encrypted")
+    return archive.read(info)
+
+
+def _is_plain(info: zipfile.ZipInfo) -> bool:
+    """Tell whether a member takes as much room in the file as in memory."""
+    return info.compress_type == zipfile.ZIP_STORED and info.compress_size == info.file_size and not info.flag_bits & 1
+
+
+def _refuse_strange(file: Path, archive: zipfile.ZipFile, names: list[str], manifest: _Manifest) -> None:
+    """Refuse members that the manifest does not name, or not so, or whose names lead elsewhere."""
+    if sorted(names) != sorted([MANIFEST, *manifest.members]):
         raise Mistake(f"the backup {file} is damaged: its members are not those that its {MANIFEST} names")
-    for name, facts in members.items():
-        parts = name.split("/")
-        if not _NAME.fullmatch(name) or _STRANGE.search(name) or {"", ".", ".."} & set(parts):
+    for name, facts in manifest.members.items():
+        info, parts = archive.getinfo(name), name.split("/")
+        if not _NAME.fullmatch(name) or _STRANGE.search(name) or {"", ".", ".."} & set(parts) or not _is_plain(info):
             raise Mistake(f"the backup {file} holds {name!r}, which no backup holds: nothing was restored")
-        if archive.getinfo(name).file_size != facts["bytes"]:
+        if info.file_size != facts.bytes:
             raise Mistake(f"the backup {file} is damaged: {name} is not as long as its {MANIFEST} says")
+    if sum(one.file_size for one in archive.infolist()) > file.stat().st_size:
+        raise Mistake(f"the backup {file} is damaged: its members are longer than the file")
 
 
 @contextmanager
@@ -202,5 +272,5 @@ def told(file: Path) -> Iterator[None]:
         if error.filename is not None and Path(error.filename) != file:
             raise
         raise Mistake(f"there is no backup {file}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, json.JSONDecodeError, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, KeyError) as error:
         raise Mistake(f"the backup {file} is damaged or cut short, or no backup: {error}") from error
