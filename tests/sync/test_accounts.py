@@ -3,11 +3,13 @@ anything of the former company."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from engage_sync.connectors.salesforce_auth import quota_key
+from engage_sync.connectors.salesforce_settings import SalesforceSettings
 from engage_sync.errors import Mistake
 from engage_sync.sandbox import salesforce_server, server
 from engage_sync.sandbox.faults import Fault
@@ -97,6 +99,13 @@ def test_after_the_confirmation_nothing_of_the_former_account_is_left(
         "engage_user_types",
         "engage_reports",
     }  # the new one lacks ours
+    assert found["accepted"] == {
+        "connector": "hubspot",
+        "account": "2",
+        "former": "1",
+        "changed": True,
+        "forgotten": {"records": 1, "written": 1},
+    }
     with here.open() as workspace:
         state = workspace.state
         assert (state.note("account.hubspot"), state.note("baseline.hubspot")) == ("2", None)
@@ -162,6 +171,100 @@ def test_new_credentials_of_an_account_that_is_not_named_wait(
     other.faults.clear()
     assert (report.exit, list(report.errors)) == (5, ["hubspot"])
     assert "does not tell which account" in report.errors["hubspot"]
+
+
+@pytest.fixture
+def unnamed(tmp_path: Path, other: Sandbox) -> Iterator[Project]:
+    """A project that was synced with an account that HubSpot did not name."""
+    with project(tmp_path, provisioned=False) as made:
+        made.crm.faults.add(Fault("server_error", path="/account-info/*", times=None))
+        made.provision()
+        made.contact("ada@a.example")
+        made.tell(*made.person("ada", "ada@a.example"))
+        assert made.buckets(made.sync()) == {"written": 1}
+        assert noted(made) is None
+        other.calls.clear()
+        yield made
+
+
+def noted(made: Project) -> str | None:
+    with made.open() as workspace:
+        return workspace.state.note("account.hubspot")
+
+
+def test_an_account_that_is_named_later_is_kept(unnamed: Project) -> None:
+    unnamed.crm.faults.clear()
+    assert unnamed.buckets(unnamed.sync()) == {"unchanged": 1}
+    assert noted(unnamed) == "1"
+
+
+def test_a_crm_that_never_names_its_account_takes_new_credentials(
+    unnamed: Project, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[dict[str, object]]]
+) -> None:
+    """There is nothing to compare, and a look-up that is not offered fails no run. It is told, once."""
+    with server.start(store=unnamed.crm.store, options=Options(portal=1, rates=UNLIMITED)) as moved:
+        moved.faults.add(Fault("server_error", path="/account-info/*", times=None))
+        turn(moved, unnamed, monkeypatch)
+        assert unnamed.buckets(unnamed.sync()) == {"unchanged": 1}
+        moved.faults.clear()
+        assert unnamed.buckets(unnamed.sync()) == {"unchanged": 1}
+    assert ["no account is named" in str(one["event"]) for one in logged()].count(True) == 1
+    assert noted(unnamed) == "1"
+
+
+def test_new_credentials_over_an_account_that_was_not_named_are_refused(
+    unnamed: Project, other: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered may be another company's; a confirmation forgets it, and says so."""
+    turn(other, unnamed, monkeypatch)
+    with pytest.raises(Mistake, match=r"reaches the account 2 now.*was not named then.*--accept-account"):
+        unnamed.sync()
+    assert [path for path in crm_calls(other) if "/batch/" in path or "search" in path] == []
+    assert noted(unnamed) is None
+    with unnamed.open() as workspace:
+        accepted = accept_account(workspace, "hubspot", clock=unnamed.clock)
+        assert (accepted.former, accepted.account, accepted.changed) == ("unknown", "2", True)
+        assert workspace.state.records("hubspot", "contacts", []).is_empty()
+
+
+def test_credentials_are_corrected_before_anything_is_remembered(
+    tmp_path: Path, other: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with project(tmp_path, provisioned=False) as made:
+        made.crm.faults.add(Fault("server_error", times=None))
+        assert made.sync().exit == 5
+        turn(other, made, monkeypatch)
+        assert made.sync().exit != 5
+        assert noted(made) == "2"
+
+
+def test_what_is_forgotten_leaves_no_note_of_the_former_account(
+    here: Project, other: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = ("brakes.inactive.hubspot", "field_limits.hubspot", "reached.hubspot.contacts", "baseline.hubspot")
+    with here.open() as workspace:
+        state = workspace.state
+        state.set_note("brakes.inactive.hubspot", "{}")
+        state.set_note("alerts.volumes", '{"hubspot": [], "salesforce": []}')
+        turn(other, here, monkeypatch)
+    with here.open() as workspace:
+        accept_account(workspace, "hubspot", clock=here.clock)
+        assert [workspace.state.note(key) for key in kinds] == [None] * 4
+        assert workspace.state.note("alerts.volumes") == '{"salesforce": []}'
+
+
+def test_users_of_one_salesforce_app_are_other_credentials_but_a_rotated_secret_is_not() -> None:
+    def key(**auth: str) -> str:
+        return quota_key(SalesforceSettings.model_validate({"auth": auth}))
+
+    def signed(username: str, private: str) -> str:
+        pem = f"-----BEGIN PRIVATE KEY-----\n{private}\n-----END PRIVATE KEY-----"
+        return key(client_id="app", username=username, private_key=pem)
+
+    assert signed("ada@a.example", "k1") != signed("bo@b.example", "k1")
+    assert signed("ada@a.example", "k1") == signed("ada@a.example", "k2")
+    own = {"client_id": "app", "login_url": "https://a.my.salesforce.com"}
+    assert key(**own, client_secret="s1") == key(**own, client_secret="s2")
 
 
 def test_other_connectors_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ def check(
     from engage_sync.sync import acceptance, doctor, views, wiring  # noqa: PLC0415  start-up: --help needs none of it
 
     configure()
+    accepted: Accepted | None = None
     try:
         with wiring.open_workspace(project) as workspace, status("asking the CRMs", quiet=as_json):
             if accept_account:
@@ -52,7 +53,7 @@ def check(
             raise typer.Exit(mistake.exit_code) from None
         raise
     if as_json:
-        print_json(views.check_json(found))
+        print_json(views.check_json(found, accepted))
     else:
         if found.gaps:
             print_gaps(found.gaps)

@@ -167,9 +167,11 @@ def sessions(settings: SalesforceSettings, clock: Callable[[], float]) -> Sessio
 
 
 def quota_key(settings: SalesforceSettings) -> str:
-    """Name the quota that these credentials draw on: Salesforce counts per org."""
+    """Name the quota that these credentials draw on: Salesforce counts per org. One app with the key of its owner logs
+    in to many orgs, each by a user of that org; a secret that is rotated changes nothing."""
     auth = settings.auth
-    whose = auth.client_id or (auth.session_id.get_secret_value() if auth.session_id else "")
+    whose = "\n".join(part for part in (auth.client_id, auth.username) if part)
+    whose = whose or (auth.session_id.get_secret_value() if auth.session_id else "")
     return f"salesforce {settings.instance_url or auth.login_url} {fingerprint(whose)}"
 
 

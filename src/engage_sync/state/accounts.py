@@ -20,10 +20,21 @@ FORGOTTEN = (
 NO_LINKS = {"record": pl.String, "external_id": pl.String, "level": pl.String}
 
 
-def set_aside(database: Database, connector: str, aside: str, notes: Sequence[str], run: int) -> None:
+def remembers(database: Database, connector: str) -> bool:
+    """Tell whether anything of a connector's account is kept: records, links or written values."""
+    kept = " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table} WHERE {table}.object_id = engage_object.id)"
+        for table in ("engage_record", "engage_link", "engage_written")
+    )
+    with database.reading() as transaction:
+        return transaction.first(f"SELECT 1 FROM engage_object WHERE connector = ? AND ({kept})", connector) is not None
+
+
+def set_aside(database: Database, connector: str, aside: str, notes: Sequence[str], run: int) -> dict[str, int]:
     """Forget mirror, links, written values, failures, drift and cursors of a connector with run `run`, and the `notes`
     about it (`KIND.CONNECTOR`, with or without an object). What happened is kept under the name `aside`; its deliveries
-    that wait are skipped. All but the ending of links is one transaction."""
+    that wait are skipped. All but the ending of links is one transaction. Gives how many rows of each table went."""
+    forgotten = dict.fromkeys(FORGOTTEN, 0)
     with database.reading() as transaction:
         rows = transaction.all("SELECT id, object FROM engage_object WHERE connector = ?", connector)
     for _, name in rows:
@@ -32,7 +43,7 @@ def set_aside(database: Database, connector: str, aside: str, notes: Sequence[st
     with database.writing(durable=True) as transaction:
         for object_id, _ in rows:
             for table in FORGOTTEN:
-                transaction.run(f"DELETE FROM {table} WHERE object_id = ?", object_id)
+                forgotten[table] += transaction.run(f"DELETE FROM {table} WHERE object_id = ?", object_id)
         transaction.run("UPDATE engage_object SET connector = ?, cursor = NULL WHERE connector = ?", aside, connector)
         transaction.run(
             "UPDATE engage_delivery SET status = 'skipped', message = ? WHERE connector = ? AND status = ?",
@@ -44,3 +55,4 @@ def set_aside(database: Database, connector: str, aside: str, notes: Sequence[st
                 transaction.run("DELETE FROM engage_note WHERE key = ?", key)
     for known in [key for key in database.numbers if key[0] == connector]:
         del database.numbers[known]
+    return forgotten

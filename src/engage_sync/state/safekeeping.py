@@ -102,10 +102,14 @@ class Safekeeping(Schedule, AlertMemory):
         """Hold one consistent state of all tables open to be read whole."""
         return dumping(self._database)
 
-    def set_aside(self, connector: str, aside: str, notes: Sequence[str], run: int) -> None:
+    def remembers(self, connector: str) -> bool:
+        """Tell whether anything of a connector's account is kept: records, links or written values."""
+        return account_rows.remembers(self._database, connector)
+
+    def set_aside(self, connector: str, aside: str, notes: Sequence[str], run: int) -> dict[str, int]:
         """Forget what is known of a connector's account, and the notes of some kinds about it; what happened there is
-        kept under the name `aside`."""
-        account_rows.set_aside(self._database, connector, aside, notes, run)
+        kept under the name `aside`. Gives how many rows of each table."""
+        return account_rows.set_aside(self._database, connector, aside, notes, run)
 
     def link_history(self, external_ids: Sequence[str]) -> pl.DataFrame:
         """Give the links of some users or accounts, former and present, oldest first: connector, object, record,

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import structlog
+
 from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Connector, Schema
 from engage_sync.errors import Mistake, Problem, Unreachable
@@ -13,8 +15,10 @@ from engage_sync.sync.sessions import Session
 from engage_sync.sync.wiring import Workspace
 
 ACCOUNT = "account"
-REACHED = "reached"
-"""The note that names the credentials with which the account was reached, by their fingerprint."""
+CREDENTIALS = "credentials"
+"""The note that names the credentials with which all that is remembered was had, by their fingerprint."""
+UNNAMED = "unknown"
+"""Stands for an account that the CRM never named."""
 
 
 class OtherAccount(Mistake):
@@ -22,11 +26,15 @@ class OtherAccount(Mistake):
 
     def __init__(self, file: ConnectorFile, known: str, found: str) -> None:
         self.connector, self.known, self.found = file.name, known, found
+        whose, back, there = f"the account {known}", "Put the former credentials back", known
+        if known == UNNAMED:
+            whose, there = "one that other credentials reached and that was not named then", "that one"
+            back = f"{back} for one run, which learns whose they are"
         what = (
-            f"{file.name} reaches the account {found} now, and all that is remembered of it is of the account {known}:"
-            " nothing was pulled from it or written to it. Put the former credentials back, or, if the change is meant,"
+            f"{file.name} reaches the account {found} now, and all that is remembered of it is of {whose}:"
+            f" nothing was pulled from it or written to it. {back}, or, if the change is meant,"
             f" confirm it by `engage-sync check {file.name} --accept-account`, which forgets what was mirrored, linked"
-            f" and written in {known}"
+            f" and written in {there}"
         )
         super().__init__([Problem(what, file.file)])
 
@@ -53,7 +61,7 @@ def recognise(workspace: Workspace, file: ConnectorFile, connector: Connector) -
     """Ask which account the credentials reach, and remember it. Raises OtherAccount for another than before, and
     Unreachable where new credentials reach an account that the CRM does not name."""
     account = connector.account()
-    if not account and _strange(workspace, file.name, connector.quota_key):
+    if not account and are_others(workspace, file.name, connector.quota_key):
         account = connector.check().account  # which says, where they are refused, that they are
     remember(workspace, file, {ACCOUNT: account}, connector.quota_key)
 
@@ -70,22 +78,28 @@ def remember(workspace: Workspace, file: ConnectorFile, told: Mapping[str, str],
     known, found = state.note(f"{ACCOUNT}.{name}"), told[ACCOUNT]
     if known and found and not same(known, found):
         raise OtherAccount(file, known, found)
-    if not found and _strange(workspace, name, credentials):
-        raise Unreachable(
-            f"{name} does not tell which account the new credentials in {file.file} reach, and all that is remembered"
-            f" is of the account {known}: the next run asks again"
-        )
-    facts = {**told, REACHED: credentials if found else ""}
+    if not (known and found) and are_others(workspace, name, credentials):
+        if found:
+            raise OtherAccount(file, UNNAMED, found)
+        if known:
+            raise Unreachable(
+                f"{name} does not tell which account the new credentials in {file.file} reach, and all that is"
+                f" remembered is of the account {known}: the next run asks again"
+            )
+        structlog.get_logger(__name__).warning("no account is named: the new credentials are taken for the same one's")
+    facts = {**told, CREDENTIALS: credentials if found or not known else ""}
     for what, text in facts.items():
         key = f"{what}.{name}"
         if text and state.note(key) != text:
             state.set_note(key, text)
 
 
-def _strange(workspace: Workspace, name: str, credentials: str) -> bool:
-    """Tell whether an account is known, and these are other credentials than those that reached it."""
+def are_others(workspace: Workspace, name: str, credentials: str) -> bool:
+    """Tell whether something is remembered of a connector's account, and was had by other credentials than these."""
     state = workspace.state
-    return bool(state.note(f"{ACCOUNT}.{name}")) and state.note(f"{REACHED}.{name}") not in {None, credentials}
+    if state.note(f"{CREDENTIALS}.{name}") in {None, credentials}:
+        return False
+    return bool(state.note(f"{ACCOUNT}.{name}")) or state.remembers(name)
 
 
 def same(known: str, found: str) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypedDict
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from engage_sync.errors import Unreachable
+from engage_sync.errors import EngageError
 from engage_sync.sync import tracing
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def followed(current: Running) -> Iterator[None]:
             tracing.tell({"engage_sync.status": status or UNFINISHED, **noted}, failed=status in {None, "failed"})
             try:
                 state.count(tallies)
-            except Unreachable as error:
+            except EngageError as error:
                 structlog.get_logger(__name__).warning("the running totals were not kept", error=str(error))
 
 

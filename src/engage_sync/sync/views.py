@@ -13,6 +13,7 @@ from engage_sync.core.definitions import Entity
 from engage_sync.core.types import TYPES
 from engage_sync.errors import Mistake
 from engage_sync.state.runs import Run
+from engage_sync.sync.acceptance import Accepted
 from engage_sync.sync.addresses import record_urls
 from engage_sync.sync.compute import compute, documents
 from engage_sync.sync.computed import Computed
@@ -136,8 +137,8 @@ def plan_json(report: Report) -> Json:
     }
 
 
-def check_json(found: Examination) -> Json:
-    """Give the answer of `check`. `advice` is there only where there is any."""
+def check_json(found: Examination, accepted: Accepted | None = None) -> Json:
+    """Give the answer of `check`. `advice` is there only where there is any, `accepted` with --accept-account."""
     problems = [
         {
             "file": gap.file,
@@ -150,7 +151,8 @@ def check_json(found: Examination) -> Json:
         for gap in found.gaps
     ]
     advice = [sentence for sentences in found.advice.values() for sentence in sentences]
-    return {"ok": not problems, "problems": problems, **({"advice": advice} if advice else {})}
+    more = {"advice": advice, "accepted": None if accepted is None else accepted.json()}
+    return {"ok": not problems, "problems": problems, **{name: value for name, value in more.items() if value}}
 
 
 def mistake_json(mistake: Mistake) -> Json:
