@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,6 +15,8 @@ from engage_sync.cli.main import app
 from engage_sync.errors import Mistake
 from engage_sync.server.serving import Served
 from engage_sync.sync import snapshot
+from engage_sync.sync.stored_view import StoredView
+from engage_sync.sync.wiring import load_project
 from tests.forks import engage
 from tests.sync.project import project
 
@@ -75,6 +79,32 @@ def test_a_database_that_is_away_is_a_reason_not_to_be_ready(tmp_path: Path) -> 
             assert (answer.status, answer.json["ready"]) == (503, False)
             assert len(answer.json["reasons"]) == 1
             assert b"engage_sync_up 0.0" in ask(face, "/metrics").body
+
+
+def test_looking_makes_and_upgrades_nothing_and_sees_what_comes(tmp_path: Path) -> None:
+    with project(tmp_path, provisioned=False) as made:
+        var, aside = made.root / "var", tmp_path / "aside"
+        shutil.rmtree(var, ignore_errors=True)
+        view = StoredView(load_project(made.root), started_at=made.clock(), version="1")
+        assert "there is no state database" in view().why_not_ready[0]
+        assert not var.exists()
+        with made.open():
+            pass
+        assert view().ready
+        shutil.copytree(var, aside)
+        for one in var.glob("engage.db*"):
+            one.unlink()
+        assert "was deleted or replaced" in view().why_not_ready[0]
+        for one in aside.glob("engage.db*"):
+            shutil.copy(one, var)
+        assert view().ready
+        with closing(sqlite3.connect(var / "engage.db")) as older, older:
+            older.execute("UPDATE engage_schema SET version_num = '0003'")
+        view.close()
+        assert "schema 0003, older than this version's" in view().why_not_ready[0]
+        with closing(sqlite3.connect(var / "engage.db")) as older:
+            assert older.execute("SELECT version_num FROM engage_schema").fetchall() == [("0003",)]
+        view.close()
 
 
 def test_a_taken_port_is_a_sentence_and_exit_2(tmp_path: Path) -> None:

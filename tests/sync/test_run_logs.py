@@ -4,7 +4,9 @@ import io
 import json
 import logging
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from structlog.contextvars import bound_contextvars, get_contextvars
 
 from engage_sync.cli.logs import configure
 from engage_sync.sandbox.faults import Fault
+from engage_sync.sync.reports import running
 from engage_sync.sync.webhooks import Call, Receiver
 
 from .project import MODEL, project
@@ -33,6 +36,7 @@ def test_every_line_of_a_run_names_it_and_the_connector(tmp_path: Path, logged: 
         for email in people:
             made.contact(email)
         made.tell(*(message for email in people for message in made.person(email, email)))
+        assert {one["connector"] for one in logged() if one["event"] in {"checked", "provisioned"}} == {"eu"}
         logged().clear()
         made.crm.faults.add(Fault("server_error", kind="write", times=3))
         report = made.sync()
@@ -45,6 +49,16 @@ def test_every_line_of_a_run_names_it_and_the_connector(tmp_path: Path, logged: 
     assert all({"event", "level", "timestamp"} <= one.keys() for one in lines)
     assert made.crm.token not in json.dumps(lines)
     assert get_contextvars() == {}
+
+
+def test_totals_that_cannot_be_kept_do_not_fail_a_run(tmp_path: Path, logged: Callable[[], Logged]) -> None:
+    """Another process has taken the lease of who writes when the run has ended, as after a long sleep."""
+    with project(tmp_path, provisioned=False) as made, made.open() as workspace:
+        with running(workspace, "compute", made.clock(), made.clock) as current:
+            assert current.finish(None).exit == 0
+            with closing(sqlite3.connect(made.root / "var" / "engage.db")) as other, other:
+                other.execute("UPDATE engage_lease SET token = token + 1 WHERE name = 'writer'")
+        assert "the running totals were not kept" in {one["event"] for one in logged()}
 
 
 def test_secrets_are_struck_out(logged: Callable[[], Logged]) -> None:

@@ -116,6 +116,10 @@ class Backend(ABC):
     def lock(self, owner: str) -> AbstractContextManager[None]:
         """Hold the run lock. Raises Locked, naming who has it."""
 
+    def exists(self) -> bool:
+        """Tell whether there is something to connect to; a server's database is asked by connecting."""
+        return True
+
     @abstractmethod
     def setting_up(self) -> AbstractContextManager[None]:
         """Let one process at a time create or migrate the schema; the others wait."""

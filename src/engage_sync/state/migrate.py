@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from engage_sync.errors import Mistake
+from engage_sync.errors import Mistake, Unreachable
 from engage_sync.state.backend import Connection
 from engage_sync.state.database import Database
 
@@ -22,6 +22,28 @@ def migrate(database: Database, revision: str = HEAD) -> None:
         version = version_of(database)
         if version != revision:
             _upgrade(database, version, revision)
+
+
+def refuse_other(database: Database) -> None:
+    """Raise Unreachable where there is no database, or one of an older schema, and Mistake for a newer one."""
+    place = database.backend.place
+    if not database.backend.exists():
+        raise Unreachable(f"there is no state database {place} yet: the first run makes it")
+    version = version_of(database)
+    if version is not None and version not in known_revisions():
+        raise _newer(database, version)
+    if version != HEAD:
+        what = "no tables yet" if version is None else f"schema {version}, older than this version's"
+        raise Unreachable(
+            f"the state database {place} has {what}: the next run of the daemon or of a command mends that"
+        )
+
+
+def _newer(database: Database, version: str) -> Mistake:
+    return Mistake(
+        f"the state database {database.backend.place} has schema {version}, made by a newer version of engage-sync"
+        f" (this one knows up to {HEAD}): install that version, or point `database` elsewhere"
+    )
 
 
 def version_of(database: Database) -> str | None:
@@ -52,10 +74,7 @@ def _upgrade(database: Database, version: str | None, revision: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
     if version is not None and version not in known_revisions():
-        raise Mistake(
-            f"the state database {database.backend.place} has schema {version}, made by a newer version of engage-sync"
-            f" (this one knows up to {HEAD}): install that version, or point `database` elsewhere"
-        )
+        raise _newer(database, version)
     backend = database.backend
     scheme = "sqlite" if backend.dialect == "sqlite" else "postgresql+psycopg"
     if version is not None:

@@ -80,6 +80,10 @@ class SQLite(Backend):
             self._file = _identity(self.path)
         return cast("Connection", connection)
 
+    def exists(self) -> bool:
+        """Look for the file, which connecting would create."""
+        return self.path.exists()
+
     def alive(self, connection: Connection, idle: float) -> bool:  # noqa: ARG002 - a file needs no question
         """Say yes: a file does not hang up. It may be taken away, though."""
         self._same_file()

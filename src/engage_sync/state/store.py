@@ -29,7 +29,7 @@ from engage_sync.state.database import Database, backend_of
 from engage_sync.state.keeper import Keeper
 from engage_sync.state.leases import Lease
 from engage_sync.state.memory import ConnectorMemory
-from engage_sync.state.migrate import migrate
+from engage_sync.state.migrate import migrate, refuse_other
 from engage_sync.state.outcomes import OutcomeRow
 from engage_sync.state.runs import Run
 from engage_sync.state.safekeeping import Safekeeping
@@ -58,6 +58,18 @@ class State(Safekeeping):
         database = Database(backend_of(url))
         try:
             migrate(database)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, key_file)
+
+    @classmethod
+    def look(cls, url: str, *, key_file: Path) -> State:
+        """Open what is there, and make, upgrade and change nothing. Raises Unreachable where there is nothing, or what a
+        run must bring up to date first, and otherwise as `open` does."""
+        database = Database(backend_of(url))
+        try:
+            refuse_other(database)
         except BaseException:
             database.close()
             raise

@@ -5,11 +5,15 @@ Only with `apply` anything is written, and only fields, options and permissions 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+
+from structlog.contextvars import bound_contextvars
 
 from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Field, FieldSpec, Schema
+from engage_sync.connectors.wrappers import Observed
 from engage_sync.core.definitions import ObjectMap, ValueType
 from engage_sync.errors import EXIT_DONE, EXIT_ORDER, EXIT_PARTIAL, EngageError, Misbehaved, Mistake, Problem
 from engage_sync.sync import kept_answers
@@ -100,17 +104,14 @@ def provision(workspace: Workspace, *, apply: bool) -> list[Provision]:
 
 def describe(workspace: Workspace, file: ConnectorFile, *, probing: bool = False) -> Schema:
     """Give the CRM's description of its objects and fields; with `probing` also what only trying a write tells."""
-    connector = open_connector(workspace, file, read_only=True)
-    try:
+    with _opened(workspace, file, read_only=True) as connector:
         recognise(workspace, file, connector)
         schema = connector.check()
         if probing:
             tasks = connector.limits.tasks if creates_tasks(workspace.project.model) else None
             found = connector.probe([object_map.object for object_map in file.objects] + ([tasks] if tasks else []))
             schema = replace(schema, missing=list(dict.fromkeys([*schema.missing, *found])))
-    finally:
-        connector.close()
-    remember_account(workspace, file, schema, connector.quota_key)
+        remember_account(workspace, file, schema, connector.quota_key)
     keep_limits(workspace, file, schema)
     return schema
 
@@ -154,13 +155,21 @@ def label_of(name: str) -> str:
 
 
 def _applied(workspace: Workspace, file: ConnectorFile) -> list[Provision]:
-    connector = open_connector(workspace, file)
-    try:
+    with _opened(workspace, file) as connector:
         recognise(workspace, file, connector)
         return [
             Provision(file.name, made.spec.object, made.spec.name, made.spec.type.value, made.result, made.message)
             for made in connector.provision(wanted(file))
         ]
+
+
+@contextmanager
+def _opened(workspace: Workspace, file: ConnectorFile, *, read_only: bool = False) -> Iterator[Observed]:
+    """Open a connector outside of a run; log lines meanwhile carry its name in the project."""
+    connector = open_connector(workspace, file, read_only=read_only)
+    try:
+        with bound_contextvars(connector=file.name):
+            yield connector
     finally:
         connector.close()
 

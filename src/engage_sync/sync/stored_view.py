@@ -16,8 +16,8 @@ from engage_sync.sync.snapshot import stored
 
 
 class StoredView:
-    """Gives the view at each call, from any thread. The state is opened when it is first asked, and again until it
-    answers, so that a database that is away at the start is nothing but a reason not to be ready."""
+    """Gives the view at each call, from any thread. The state is opened when it is first asked, and again after it did
+    not answer: a database that is away, not made yet or replaced is nothing but a reason not to be ready for a while."""
 
     def __init__(self, project: Project, *, started_at: datetime, version: str) -> None:
         self._project, self._started_at, self._version = project, started_at, version
@@ -26,26 +26,32 @@ class StoredView:
 
     def __call__(self) -> DaemonView:
         """Look, or say why that cannot be."""
-        try:
-            return self._seen(self._opened())
-        except EngageError as error:
-            return DaemonView(
-                *(None, False, None, [], [], self._started_at, self._version), ready=False, why_not_ready=[str(error)]
-            )
+        with self._lock:
+            try:
+                return self._seen(self._opened())
+            except EngageError as error:
+                self._let_go()
+                return DaemonView(
+                    *(None, False, None, [], [], self._started_at, self._version),
+                    ready=False,
+                    why_not_ready=[str(error)],
+                )
 
     def close(self) -> None:
         """Let go of the state."""
         with self._lock:
-            state, self._state = self._state, None
+            self._let_go()
+
+    def _let_go(self) -> None:
+        state, self._state = self._state, None
         if state is not None:
             state.close()
 
     def _opened(self) -> State:
-        with self._lock:
-            if self._state is None:
-                key_file = self._project.root / "var" / "memory.key"
-                self._state = State.open(self._project.database_url(), key_file=key_file)
-            return self._state
+        if self._state is None:
+            key_file = self._project.root / "var" / "memory.key"
+            self._state = State.look(self._project.database_url(), key_file=key_file)
+        return self._state
 
     def _seen(self, state: State) -> DaemonView:
         return DaemonView(
