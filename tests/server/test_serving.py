@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from contextlib import ExitStack
 
 import pytest
 
@@ -61,6 +62,37 @@ def test_it_ends_while_somebody_is_answered() -> None:
         threading.Timer(0.2, free.set).start()
     asking.join(10)
     assert got == [200]
+
+
+def test_silent_connections_keep_nobody_from_an_answer() -> None:
+    with serving(APP, "127.0.0.1", 0) as served, ExitStack() as open_:
+        for _ in range(100):
+            open_.enter_context(socket.create_connection((served.host, served.port)))
+        assert ask(served, "/healthz").status == 200
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /healthz HTT", b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\nGET /he"])
+def test_a_connection_that_brings_no_whole_call_is_closed(begun: bytes) -> None:
+    with (
+        serving(APP, "127.0.0.1", 0, silence=0.1) as served,
+        socket.create_connection((served.host, served.port)) as half,
+    ):
+        half.settimeout(20)
+        half.sendall(begun)
+        got = b""
+        while chunk := half.recv(4096):
+            got += chunk
+    assert got.count(b"200 OK") == begun.count(b"Host")
+
+
+def test_a_head_is_answered_without_a_body() -> None:
+    with serving(APP, "127.0.0.1", 0) as served, socket.create_connection((served.host, served.port)) as asking:
+        asking.sendall(b"HEAD /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        got = b""
+        while chunk := asking.recv(4096):
+            got += chunk
+    assert got.startswith(b"HTTP/1.1 200 OK")
+    assert got.endswith(b"\r\n\r\n")
 
 
 def test_an_error_inside_ends_it_too() -> None:

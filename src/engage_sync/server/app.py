@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from engage_sync.server.metrics import Metrics
 from engage_sync.server.view import DaemonView
 
+METHODS = ["GET", "HEAD"]
 PATHS = ("/healthz", "/readyz", "/metrics")
 
 
@@ -20,12 +21,12 @@ def create(view: Callable[[], DaemonView]) -> FastAPI:
     app = FastAPI(title="engage-sync", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     metrics = Metrics(view)
 
-    @app.get("/healthz")
+    @app.api_route("/healthz", methods=METHODS)
     async def healthz() -> JSONResponse:
         """Say that the process lives. It asks for nothing: a database that is away is no reason to be restarted."""
         return JSONResponse({"status": "ok"})
 
-    @app.get("/readyz")
+    @app.api_route("/readyz", methods=METHODS)
     def readyz() -> JSONResponse:
         """Say whether the process does its work, and why not."""
         now = view()
@@ -38,7 +39,7 @@ def create(view: Callable[[], DaemonView]) -> FastAPI:
         }
         return JSONResponse(answer, status_code=200 if now.ready else 503)
 
-    @app.get("/metrics")
+    @app.api_route("/metrics", methods=METHODS)
     def metrics_text(request: Request) -> Response:
         """Give the metrics as Prometheus reads them."""
         text, content_type = metrics.text(request.headers.get("accept"))
@@ -57,7 +58,9 @@ async def _nothing_here(_request: Request, _error: Exception) -> JSONResponse:
 
 async def _only_get(_request: Request, _error: Exception) -> JSONResponse:
     """Answer any other method."""
-    return JSONResponse({"error": "only GET is answered"}, status_code=405, headers={"Allow": "GET"})
+    return JSONResponse(
+        {"error": "only GET and HEAD are answered"}, status_code=405, headers={"Allow": ", ".join(METHODS)}
+    )
 
 
 async def _broken(_request: Request, _error: Exception) -> JSONResponse:

@@ -4,6 +4,7 @@ knows nothing of what it serves.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
@@ -13,11 +14,14 @@ from dataclasses import dataclass
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from engage_sync.errors import Mistake
 
-MOST_AT_ONCE = 64
-"""Calls that are answered at the same time; further ones get a 503."""
+MOST_OPEN = 512
+"""Connections at the same time; calls on further ones get a 503."""
+SILENCE = 5.0
+"""Seconds in which a connection must bring a whole call, and the next one: else it is closed."""
 LAST_ANSWERS = 2
 """Seconds that calls under way have when it ends."""
 PLACE = "`server` in config/engage.yaml names the address and the port"
@@ -36,6 +40,29 @@ class Served:
         return f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
+class _Connection(H11Protocol):
+    """Closes itself when no call comes: the library waits for ever for the first one, and for the rest of one."""
+
+    silence = SILENCE
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as the library's
+        """Begin to wait."""
+        super().connection_made(transport)
+        self._wait()
+
+    def _wait(self) -> None:
+        self.loop.call_later(self.silence, self._look, self.cycle)
+
+    def _look(self, before: object) -> None:
+        if self.transport.is_closing():
+            return
+        busy = self.cycle is not None and not self.cycle.response_complete
+        if busy or self.cycle is not before:
+            self._wait()
+        else:
+            self.transport.close()
+
+
 class _Server(uvicorn.Server):
     """Says when it has begun, or has failed to."""
 
@@ -52,7 +79,7 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def serving(app: FastAPI, host: str, port: int) -> Iterator[Served]:
+def serving(app: FastAPI, host: str, port: int, *, silence: float = SILENCE) -> Iterator[Served]:
     """Serve for the length of a `with` block; port 0 takes a free one. Raises Mistake where that cannot be."""
     listening = _listen(host, port)
     config = uvicorn.Config(
@@ -62,7 +89,8 @@ def serving(app: FastAPI, host: str, port: int) -> Iterator[Served]:
         server_header=False,
         lifespan="off",
         ws="none",
-        limit_concurrency=MOST_AT_ONCE,
+        limit_concurrency=MOST_OPEN,
+        http=type("_Impatient", (_Connection,), {"silence": silence}),
         timeout_graceful_shutdown=LAST_ANSWERS,
     )
     server = _Server(config)

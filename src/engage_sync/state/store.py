@@ -65,8 +65,8 @@ class State(Safekeeping):
 
     @classmethod
     def look(cls, url: str, *, key_file: Path) -> State:
-        """Open what is there, and make, upgrade and change nothing. Raises Unreachable where there is nothing, or what a
-        run must bring up to date first, and otherwise as `open` does."""
+        """Open what is there, and make, upgrade and change nothing. Raises Unreachable where there is nothing, or what
+        a run must bring up to date first, and otherwise as `open` does."""
         database = Database(backend_of(url))
         try:
             refuse_other(database)

@@ -17,7 +17,7 @@ from engage_sync.sync.snapshot import stored
 
 class StoredView:
     """Gives the view at each call, from any thread. The state is opened when it is first asked, and again after it did
-    not answer: a database that is away, not made yet or replaced is nothing but a reason not to be ready for a while."""
+    not answer: a database that is away, not made yet or replaced is no more than a reason not to be ready yet."""
 
     def __init__(self, project: Project, *, started_at: datetime, version: str) -> None:
         self._project, self._started_at, self._version = project, started_at, version
