@@ -26,15 +26,15 @@ class OtherAccount(Mistake):
 
     def __init__(self, file: ConnectorFile, known: str, found: str) -> None:
         self.connector, self.known, self.found = file.name, known, found
-        whose, back, there = f"the account {known}", "Put the former credentials back", known
+        back = "Put the former credentials back"
         if known == UNNAMED:
-            whose, there = "one that other credentials reached and that was not named then", "that one"
-            back = f"{back} for one run, which learns whose they are"
+            known = "that other credentials reached and that was not named then"
+            back = f"{back} for one run, which learns its name"
         what = (
-            f"{file.name} reaches the account {found} now, and all that is remembered of it is of {whose}:"
+            f"{file.name} reaches the account {found} now, and all that is remembered of it is of the account {known}:"
             f" nothing was pulled from it or written to it. {back}, or, if the change is meant,"
             f" confirm it by `engage-sync check {file.name} --accept-account`, which forgets what was mirrored, linked"
-            f" and written in {there}"
+            f" and written in {known if self.known != UNNAMED else 'that one'}"
         )
         super().__init__([Problem(what, file.file)])
 
