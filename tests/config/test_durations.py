@@ -50,6 +50,9 @@ def accepted(schedule: str) -> bool:
         ("*/10 6-20 * * mon-fri", "*/10 6-24 * * mon-fri"),
         ("0,30 0 1 jan,jul 0", "0,30 0 1 jan,juli 0"),
         ("5-50/5 * 31 12 7", "5-50/5 * 31 12 8"),
+        ("*/60 */24 */31 */12 */7", "*/61 */24 */31 */12 */7"),
+        ("0 8-10/4 * * sat-sun", "0 8-10/4 * * sat-0"),
+        ("5/55 * * * fri/2", "5/55 * * * fri/8"),
     ],
 )
 def test_schedules(text: str, almost: str) -> None:
@@ -68,6 +71,8 @@ def test_schedules(text: str, almost: str) -> None:
         ("0 0 * 13 *", "`13` is no month of a cron line (1 to 12)"),
         ("0 0 * * fri-mon", "`fri-mon` is no day of the week of a cron line (0 to 7)"),
         ("*/0 * * * *", "`*/0` is no minute of a cron line (0 to 59)"),
+        ("*/90 * * * *", "`*/90` is no minute of a cron line (0 to 59)"),
+        ("0 6 * * sat-SO", "`sat-SO` is no day of the week of a cron line (0 to 7)"),
         ("x * * * *", "`x` is no minute of a cron line (0 to 59)"),
     ],
 )

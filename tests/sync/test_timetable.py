@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engage_sync.config.durations import check_schedule
 from engage_sync.state.jobs import Job
 from engage_sync.sync.agenda import choose, combined, planned, resumed
 from engage_sync.sync.timetable import following, put_off, start_of
@@ -56,6 +59,12 @@ def instants(schedule: str, after: str, count: int, zone: str = BERLIN) -> list[
         # Where both days are restricted, either counts: the 13th, and Fridays.
         ("0 12 13 * fri", "06-08T00:00", ["06-12T10:00", "06-13T10:00", "06-19T10:00"]),
         ("0 12 13 * *", "06-08T00:00", ["06-13T10:00", "07-13T10:00"]),
+        ("0 12 * * sat-sun", "06-01T00:00", ["06-06T10:00", "06-07T10:00", "06-13T10:00"]),
+        ("0 12 * * sun-mon", "06-02T00:00", ["06-07T10:00", "06-08T10:00", "06-14T10:00"]),
+        ("0 12 30 2 fri", "06-08T00:00", ["02-05T11:00"]),
+        # A step as long as its field, or longer than its span, names the first number alone.
+        ("*/60 8-10/4 * * *", "06-01T00:00", ["06-01T06:00", "06-02T06:00"]),
+        ("5/55 0 */31 */12 *", "06-01T00:00", ["12-31T23:05"]),
         ("5 0 1 jan,JUL *", "06-08T00:00", ["06-30T22:05"]),
     ],
 )
@@ -65,6 +74,69 @@ def test_instants(schedule: str, after: str, expected: list[str]) -> None:
 
 def test_a_day_that_never_comes_is_never_due() -> None:
     assert following("0 0 30 2 *", BERLIN, at("01-01T00:00")).year == 9999
+
+
+_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat", "jan", "jul", "dec")
+_NUMBER = st.one_of(st.integers(0, 61).map(str), st.sampled_from(_NAMES))
+_ITEM = st.tuples(
+    st.one_of(st.just("*"), _NUMBER, st.tuples(_NUMBER, _NUMBER).map("-".join)),
+    st.one_of(st.just(""), st.integers(1, 61).map(lambda step: f"/{step}")),
+).map("".join)
+_FIELD = st.one_of(st.just("*"), _ITEM, st.lists(_ITEM, min_size=1, max_size=3).map(",".join))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(_FIELD, min_size=5, max_size=5).map(" ".join), st.integers(0, 3_000_000))
+def test_every_line_that_is_accepted_can_be_calculated(line: str, minutes: int) -> None:
+    try:
+        check_schedule(line)
+    except ValueError:
+        return
+    begin = at("01-01T00:00") + timedelta(minutes=minutes, seconds=7)
+    found = following(line, "UTC", begin)
+    assert found > begin
+    assert found == following(line, "UTC", found - timedelta(seconds=1))
+    assert (found.second, found.microsecond) == (0, 0)
+    assert found.year == 9999 or following(line, BERLIN, begin) > begin
+
+
+@cache
+def changing_zones() -> dict[str, list[datetime]]:
+    """Give the zones whose clocks change in 2026, one of each kind, with the first instant of the UTC days of it."""
+    days = [at("01-01T00:00") + timedelta(days=number) for number in range(366)]
+    found = {}
+    for name in sorted(available_timezones()):
+        zone = ZoneInfo(name)
+        offsets = tuple(zone.utcoffset(day.replace(tzinfo=zone)) for day in days)
+        if len(set(offsets)) > 1:
+            changes = [day for day, before, then in zip(days, offsets, offsets[1:], strict=False) if before != then]
+            found[offsets] = (name, changes)
+    return dict(found.values())
+
+
+@pytest.mark.parametrize("clock", ["0 0", "30 0", "30 2", "45 23"])
+def test_every_day_has_its_run_in_every_zone(clock: str) -> None:
+    """Around each change of the year, where alone a day can differ: nowhere do clocks change by more than two hours."""
+    for name, changes in changing_zones().items():
+        for change in changes:
+            now = following(f"{clock} * * *", name, change - timedelta(days=1))
+            for _ in range(3):
+                then = following(f"{clock} * * *", name, now)
+                assert abs(then - now - timedelta(days=1)) <= timedelta(hours=2), f"{name} {then}"
+                now = then
+    assert len(changing_zones()) > 20
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(sorted(changing_zones().items())), st.integers(0, 23), st.sampled_from(["0", "20", "*/30"]))
+def test_an_hour_that_passes_has_its_run(zone: tuple[str, list[datetime]], hour: int, minute: str) -> None:
+    """What goes by the hour never waits longer than an hour and what clocks were put forward by."""
+    name, changes = zone
+    now = changes[0] + timedelta(hours=hour)
+    for _ in range(8):
+        then = following(f"{minute} * * * *", name, now)
+        assert now < then <= now + timedelta(hours=1, minutes=30 * (name == "Australia/Lord_Howe"))
+        now = then
 
 
 def test_the_instant_itself_does_not_follow_itself() -> None:
