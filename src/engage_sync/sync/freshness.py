@@ -58,7 +58,9 @@ def _events(location: str) -> str | None:
     if "://" in location:
         return None
     try:
-        return max((entry.name for entry in os.scandir(f"{location}/_delta_log")), default="")
+        # The commits alone: of the names beside them `_last_checkpoint` is the greatest, and stays so.
+        names = (entry.name for entry in os.scandir(f"{location}/_delta_log"))
+        return max((name for name in names if name.endswith(".json")), default="")
     except FileNotFoundError:
         return ""
     except OSError:
