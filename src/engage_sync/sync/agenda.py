@@ -132,7 +132,8 @@ def choose(
         waiting = [
             job for job in waiting if job.name != COMPUTE
         ]  # a push computes anyway, a pull brings more to do it on
-    due = [job for job in waiting if group_of(job.name) not in set(barred)]
+    left_out = frozenset(barred)
+    due = [job for job in waiting if group_of(job.name) not in left_out]
     starts = sorted(
         (":" not in job.name, start, job.name) for job in due for start in [_start(settings, job, salt)] if start <= now
     )

@@ -3,9 +3,11 @@ right are worked with; and a cheap look, every second, whether the project's own
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
+from stat import S_ISREG
 
 FOLDERS = ("config", "config/model", "connectors")
 Print = tuple[tuple[str, int, int], ...]
@@ -28,14 +30,7 @@ class CheckedFiles:
 
     def print(self) -> Print:
         """Tell one state of the project's files from another."""
-        found = []
-        for path in self._files():
-            try:
-                told = path.stat()
-            except OSError:
-                continue  # gone since it was listed; the next look shows it
-            found.append((str(path), told.st_mtime_ns, told.st_size))
-        return tuple(found)
+        return tuple((str(path), told.st_mtime_ns, told.st_size) for path, told in self._found())
 
     def copied(self) -> Path:
         """Copy the files as they are now; give the folder of the copies. Raises OSError."""
@@ -58,10 +53,20 @@ class CheckedFiles:
             self.drop(old)
 
     def drop(self, folder: Path) -> None:
-        """Take copies away that nobody works with."""
-        if folder != self.current:
+        """Take copies away that nobody works with; a folder that is none of ours stays."""
+        if folder != self.current and folder.parent == Path(self._folder.name):
             shutil.rmtree(folder, ignore_errors=True)
 
     def _files(self) -> list[Path]:
-        found = [path for name in FOLDERS for path in (self._root / name).glob("*.y*ml")]
-        return sorted(path for path in found if path.is_file())
+        return [path for path, _ in self._found()]
+
+    def _found(self) -> list[tuple[Path, os.stat_result]]:
+        found = []
+        for path in sorted(path for name in FOLDERS for path in (self._root / name).glob("*.y*ml")):
+            try:
+                told = path.stat()
+            except OSError:
+                continue  # gone since it was listed; the next look shows it
+            if S_ISREG(told.st_mode):
+                found.append((path, told))
+        return found
