@@ -46,6 +46,11 @@ class Configuration:
         """Have the files checked again, whether or not one has changed."""
         self._asked = True
 
+    @property
+    def reloading(self) -> bool:
+        """Whether files are being checked, or will be as soon as they stand still, because somebody asked for it."""
+        return self._asked or self.child is not None
+
     def tick(self, *, keep_old: bool) -> Worked | None:
         """Look for changes, and after the child that checks them; give what it told when it has found them right.
         `keep_old`: somebody may still be reading the copies before."""
@@ -63,6 +68,7 @@ class Configuration:
         self.files.close()
 
     def _check(self) -> None:
+        self.files.drop(self._folder)  # the copies of a check that could not begin
         try:
             self._folder = self.files.copied()
             self.child, self._since = self._runner.start((), self._folder), self._ticks()

@@ -29,6 +29,8 @@ from engage_sync.sync.worked import JobDone, Settings, Worked
 
 AGAIN = 5.0
 """Seconds after which work is tried again that somebody else's run was in the way of, and a database that failed."""
+RELOAD = 60.0
+"""Seconds after which, while the database fails, the configuration is read again, with the secrets that it names."""
 LOOK = 1.0
 """Seconds after which it is looked again whether somebody else's run is over: that costs no child."""
 SALT = "daemon.salt"
@@ -81,8 +83,9 @@ class Daemon:
         self._freshness = Freshness()
         self._working: Working | None = None
         self._salt = ""
+        self._until: datetime | None = None
         self._barred: dict[str, float] = {}
-        self._next_try = 0.0
+        self._next_try, self._next_reload = 0.0, 0.0
         self.led = False
         """Whether this daemon has taken the schedule over, and nobody has taken it from it as far as known."""
         self.changes = 0
@@ -144,7 +147,12 @@ class Daemon:
         """Tell whether there is nothing left to do now."""
         if self.settings is None or self.busy or not self.leads:
             return False
-        return choose(self.settings, self.jobs, now, salt=self._salt_used()) is None
+        return choose(self.settings, self.jobs, self._looked_at(now), salt=self._salt_used()) is None
+
+    def _looked_at(self, now: datetime) -> datetime:
+        """Give up to when jobs are due that are done: a daemon that does what is due and ends leaves what comes due
+        meanwhile to the next one, or it might never end."""
+        return now if self._until is None else min(now, self._until)
 
     def _learn(self, worked: Worked) -> None:
         """Take over what a child tells of the project: settings, which it has checked, and how it stands."""
@@ -185,13 +193,15 @@ class Daemon:
         if self.trouble is not None:
             self._log.info("the state database answers again")
             self.trouble = None
+        if self.leads and not self.led:
+            self._take_over(self.state, now)
+        if self._working is not None and self._working.result is not None and not self._awaits(self._working):
+            self._working = None
         if not self.leads:
             if self.led:
                 self._stand_down("another daemon has taken over")
             self.jobs = {job.name: job for job in self.state.jobs()}
             return
-        if not self.led:
-            self._take_over(self.state, now)
         self._plan(settings, now)
         while self._step(settings, now):
             pass
@@ -206,7 +216,9 @@ class Daemon:
         self._salt = salt
         self._freshness.remember(state)
         self.jobs = {job.name: job for job in found}
-        self._keep(resumed(found, now))
+        own = () if self._working is None or self._working.salt != salt else self._working.batch.covered
+        self._keep(resumed([job for job in found if job.name not in own], now))
+        self._until = now if self._at_once else None
         self.led = True
         self._log.info("this daemon schedules", pid=None if self.post.lease is None else self.post.lease.pid)
 
@@ -216,13 +228,17 @@ class Daemon:
         self.post.lost()
         self.led = False
         if self._working is not None:
-            self._working.over = why
+            self._working.over, self._working.salt = why, None
             self._working.child.stop()
 
     def _in_trouble(self, error: EngageError) -> None:
         if self.trouble != str(error):
             self._log.error("the state database does not serve", because=str(error))
-        self.trouble, self._next_try = str(error), self._ticks() + AGAIN
+        tick = self._ticks()
+        self.trouble, self._next_try = str(error), tick + AGAIN
+        if tick >= self._next_reload:  # the password may have changed in a file that is none of the project's
+            self._next_reload = tick + RELOAD
+            self.configuration.reload()
 
     def _leave_state(self) -> None:
         """Leave the lease and the database; a database that does not answer forgets us by itself."""
@@ -268,7 +284,7 @@ class Daemon:
         self._pass_over_compute(settings, now)
         tick = self._ticks()
         self._barred = {group: until for group, until in self._barred.items() if until > tick}
-        batch = choose(settings, self.jobs, now, salt=self._salt_used(), barred=self._barred)
+        batch = choose(settings, self.jobs, self._looked_at(now), salt=self._salt_used(), barred=self._barred)
         if batch is None or self.configuration.files.current is None:
             return False
         group = group_of(next(iter(batch.covered)))
@@ -303,7 +319,7 @@ class Daemon:
             child = self._runner.start(batch.jobs, files)
         except OSError as error:
             child = Unborn(f"the child could not be started: {error.strerror or error}")
-        self._working = Working(child, batch, self._ticks(), now, dues)
+        self._working = Working(child, batch, self._ticks(), now, dues, files, self._salt)
         self._look_after_child()
 
     def _look_after_child(self) -> None:
@@ -311,14 +327,18 @@ class Daemon:
         if working is None or working.result is not None:
             return
         working.result = working.child.ended()
-        if working.result is not None and not self.led:
-            self._working = None  # who leads now finds it unfinished, and does it
+        if working.result is not None:
             return
         limit = None if self.settings is None else self.settings["daemon"]["time_limit"] * len(working.batch.jobs)
         if working.over is None and limit is not None and self._ticks() - working.since > limit:
             working.over = f"it took longer than {limit:g} s (`time_limit`) and was ended"
         if working.over is not None:
             working.child.stop()
+
+    def _awaits(self, working: Working) -> bool:
+        """Tell whether the schedule kept here waits for a child's end. Else whoever leads now finds it unfinished and
+        does it again, or it is of the database that the project had before."""
+        return self.led and working.salt == self._salt
 
     def _record(self, working: Working, ended: Ended, now: datetime) -> None:
         """Keep how the jobs of a child went."""
@@ -333,7 +353,9 @@ class Daemon:
         for one in told.values():
             self._log_done(one)
         if worked is not None:
-            self._learn(worked)
+            # What has been read since the child began is newer than what it was given.
+            newest = working.files == self.configuration.files.current
+            self._learn(worked if newest else {**worked, "settings": None})
             self._freshness.computed(self.state, worked, since=working.started)
 
     def _log_done(self, one: JobDone) -> None:
@@ -361,7 +383,7 @@ class Daemon:
 
     def _leave(self, working: Working | None) -> None:
         try:
-            if working is not None and self.led and self.settings is not None:
+            if working is not None and self._awaits(working) and self.settings is not None:
                 result = working.result or working.child.ended()
                 if result is not None and result.worked is not None:
                     self._record(working, result, datetime.now(working.started.tzinfo))

@@ -90,7 +90,7 @@ def keep_going(daemon: Daemon, signals: Signals, clock: Callable[[], datetime], 
             daemon.configuration.reload()
             reloading = True
         daemon.tick(clock())
-        if reloading and daemon.configuration.child is None:
+        if reloading and not daemon.configuration.reloading:
             systemd.ready(told(daemon))
             reloading = False
         daemon.done.clear()

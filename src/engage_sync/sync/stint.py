@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from engage_sync.errors import EXIT_BUG, EXIT_DONE, Held, Mistake, Unreachable
 from engage_sync.state.jobs import Job
@@ -21,13 +22,17 @@ UNFINISHED = frozenset({"locked", "stopped"})
 
 @dataclass(slots=True)
 class Working:
-    """A child at work: what it does, since when by the monotonic clock and by the other, and what was due before."""
+    """A child at work: what it does, since when by the monotonic clock and by the other, what was due before, and the
+    files that it works by."""
 
     child: Child
     batch: Batch
     since: float
     started: datetime
     dues: Mapping[str, datetime]
+    files: Path
+    salt: str | None
+    """The schedule that waits for how it ended, by its salt; None where none does any more."""
     over: str | None = None
     """Why it was asked to end."""
     result: Ended | None = None
