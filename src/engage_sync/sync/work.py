@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -134,8 +135,10 @@ def _do(workspace: Workspace, job: str, clock: Clock) -> JobDone:
     except EngageError as error:
         return _failed(job, started, clock(), error)
     except Exception as error:  # noqa: BLE001  a bug in one job leaves the others to work, and is told
-        structlog.get_logger(__name__).exception("a job ended by a bug", job=job)
-        text = f"this is a bug ({type(error).__name__}: {error}); the log of the daemon has the traceback"
+        # Its words may quote a secret: where it was tells enough.
+        kind, where = type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+        structlog.get_logger(__name__).error("a job ended by a bug", job=job, kind=kind, where=where)
+        text = f"this is a bug ({kind}); the log of the daemon says where"
         return _told(job, started, clock(), "failed", EXIT_BUG, message=text)
 
 
