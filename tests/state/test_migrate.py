@@ -15,8 +15,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, NullPool, create_engine
 
-from engage_sync.errors import Mistake, Unreachable
+from engage_sync.errors import Locked, Mistake, Unreachable
 from engage_sync.state import daemon_tables, migrate, tables
+from engage_sync.state.database import Database, backend_of
 from engage_sync.state.store import State
 from tests.forks import fork
 
@@ -103,6 +104,17 @@ def make_version(place: Place, revision: str) -> None:
     with engine(place).begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
+
+
+def test_a_schema_is_not_changed_under_a_run_of_an_older_version(empty: Place) -> None:
+    make_version(empty, "0003")
+    writer = backend_of(empty.url)
+    with writer.lock("engage-sync push"):
+        with pytest.raises(Locked, match=r"upgraded from schema 0003 to .*, but another run holds .*engage-sync push"):
+            empty.open()
+        assert migrate.version_of(Database(backend_of(empty.url))) == "0003"
+    with empty.open() as state, state.lock("engage-sync push"):
+        empty.open().close()  # nothing is to be done: whoever only reads is not in the way
 
 
 def test_a_full_database_of_the_first_version_goes_on(empty: Place) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from engage_sync.state.database import Database, backend_of
+from engage_sync.state.migrate import migrate
 from engage_sync.sync.children import Child, Ended
 from engage_sync.sync.notify_systemd import Systemd
 from engage_sync.sync.service import Signals, keep_going, once
@@ -104,6 +106,25 @@ def test_a_secret_of_the_database_that_was_changed_is_read_while_it_refuses_the_
         go_on([one], project, 2, 5.0)
         assert one.trouble is None
         assert one.post.holder is not None  # its own lease of before, which ends by itself
+
+
+def test_an_upgrade_waits_until_nobody_writes(project: Project) -> None:
+    """As when the program is replaced while the daemon before still pushes."""
+    engage(project)
+    (project.root / "var" / "engage.db").unlink(missing_ok=True)
+    database = Database(backend_of(f"sqlite:///{project.root}/var/engage.db"))
+    migrate(database, "0003")
+    database.close()
+    runner = Late(project)
+    runner.instead = lambda: Until(Ended(None), project.clock() + timedelta(hours=1), project)
+    with daemon(runner) as one:
+        with database.backend.lock("engage-sync push"):
+            go_on([one], project, 0.5, 5.0)
+            assert "upgraded from schema 0003" in (one.trouble or "")
+            assert one.configuration.wrong == []
+        go_on([one], project, 0.5, 5.0)
+        assert one.leads
+        assert one.working == ("sync:hubspot",)
 
 
 def test_once_leaves_what_comes_due_meanwhile(project: Project) -> None:

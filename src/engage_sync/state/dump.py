@@ -102,7 +102,7 @@ class Emptied:
         except adbc_driver_manager.Error as error:
             text = str(error).strip().split("\n", maxsplit=1)[0]
             raise Mistake(f"the database refuses what the backup holds of {table}: {text}") from error
-        migrate(self._database)
+        migrate(self._database, locked=True)
         return counts
 
     def clear(self) -> None:

@@ -1,12 +1,14 @@
-"""Bring a database to the newest schema, one process at a time and in one transaction; of an SQLite file a copy is kept
-before. Never goes back."""
+"""Bring a database to the newest schema, one process at a time, while nobody writes, and in one transaction; of an
+SQLite file a copy is kept before. Never goes back."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import cast
 
-from engage_sync.errors import Mistake, Unreachable
+from engage_sync.errors import Locked, Mistake, Unreachable
 from engage_sync.state.backend import Connection
 from engage_sync.state.database import Database
 
@@ -16,12 +18,15 @@ VERSION_TABLE = "engage_schema"
 _FOLDER = Path(__file__).with_name("migrations")
 
 
-def migrate(database: Database, revision: str = HEAD) -> None:
-    """Create or upgrade the schema. Raises Mistake when a newer version of the program made it."""
+def migrate(database: Database, revision: str = HEAD, *, locked: bool = False) -> None:
+    """Create or upgrade the schema. Raises Mistake when a newer version of the program made it, Locked while a run of
+    an older one goes on: that has learned of its tables before. `locked`: the run lock is held here."""
     with database.sentences(), database.backend.setting_up():
         version = version_of(database)
         if version != revision:
-            _upgrade(database, version, revision)
+            _refuse_newer(database, version)
+            with nullcontext() if locked or version is None else _nobody_writing(database, version, revision):
+                _upgrade(database, version, revision)
 
 
 def refuse_other(database: Database) -> None:
@@ -30,20 +35,12 @@ def refuse_other(database: Database) -> None:
     if not database.backend.exists():
         raise Unreachable(f"there is no state database {place} yet: the first run makes it")
     version = version_of(database)
-    if version is not None and version not in known_revisions():
-        raise _newer(database, version)
+    _refuse_newer(database, version)
     if version != HEAD:
         what = "no tables yet" if version is None else f"schema {version}, older than this version's"
         raise Unreachable(
             f"the state database {place} has {what}: the next run of the daemon or of a command mends that"
         )
-
-
-def _newer(database: Database, version: str) -> Mistake:
-    return Mistake(
-        f"the state database {database.backend.place} has schema {version}, made by a newer version of engage-sync"
-        f" (this one knows up to {HEAD}): install that version, or point `database` elsewhere"
-    )
 
 
 def version_of(database: Database) -> str | None:
@@ -65,6 +62,26 @@ def known_revisions() -> frozenset[str]:
     return frozenset(path.name[:4] for path in (_FOLDER / "versions").glob("[0-9]*.py"))
 
 
+def _refuse_newer(database: Database, version: str | None) -> None:
+    if version is not None and version not in known_revisions():
+        raise Mistake(
+            f"the state database {database.backend.place} has schema {version}, made by a newer version of engage-sync"
+            f" (this one knows up to {HEAD}): install that version, or point `database` elsewhere"
+        )
+
+
+@contextmanager
+def _nobody_writing(database: Database, version: str, revision: str) -> Iterator[None]:
+    """Hold the run lock, which every version knows; the leases are tables themselves."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(database.backend.lock("engage-sync upgrade"))
+        except Locked as error:
+            what = f"the state database {database.backend.place} is to be upgraded from schema {version} to {revision}"
+            raise Locked(f"{what}, but {error}: run the command again when that has ended") from error
+        yield
+
+
 def _upgrade(database: Database, version: str | None, revision: str) -> None:
     # Measured at start-up: Alembic and SQLAlchemy cost 1.2 s, and are needed once in the life of a database.
     from alembic import command  # noqa: PLC0415
@@ -73,8 +90,6 @@ def _upgrade(database: Database, version: str | None, revision: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
-    if version is not None and version not in known_revisions():
-        raise _newer(database, version)
     backend = database.backend
     scheme = "sqlite" if backend.dialect == "sqlite" else "postgresql+psycopg"
     if version is not None:

@@ -173,6 +173,8 @@ def _end_overdue(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
     """End the connection of a holder whose lease is over: it froze, or its machine is gone and the server does not know
     yet. A holder that began after the lease's end is another, which is about to take it. Tells whether one was ended.
     """
+    if connection.execute("SELECT to_regclass('engage_lease')").fetchone() == (None,):
+        return False  # a schema from before the leases
     ended = connection.execute(
         "SELECT pg_terminate_backend(a.pid, 5000) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
         " JOIN engage_lease e ON e.name = 'writer' AND e.expires_at < extract(epoch FROM clock_timestamp())"

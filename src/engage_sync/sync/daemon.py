@@ -16,7 +16,7 @@ from typing import Protocol
 
 import structlog
 
-from engage_sync.errors import EngageError, Locked, Mistake
+from engage_sync.errors import EngageError, Locked, Mistake, Unreachable
 from engage_sync.state.jobs import Job
 from engage_sync.state.store import WRITER, State
 from engage_sync.sync.agenda import COMPUTE, Batch, after, choose, group_of, planned, resumed
@@ -44,8 +44,11 @@ class Observer(Protocol):
 
 
 def open_state(settings: Settings, root: Path) -> State:
-    """Open the state database of a project."""
-    return State.open(settings["database"], key_file=root / "var" / "memory.key")
+    """Open a project's state. Raises Unreachable, too, while an older version writes in what is to be upgraded."""
+    try:
+        return State.open(settings["database"], key_file=root / "var" / "memory.key")
+    except Locked as error:
+        raise Unreachable(str(error)) from error
 
 
 class Daemon:
@@ -150,8 +153,7 @@ class Daemon:
         return choose(self.settings, self.jobs, self._looked_at(now), salt=self._salt_used()) is None
 
     def _looked_at(self, now: datetime) -> datetime:
-        """Give up to when jobs are due that are done: a daemon that does what is due and ends leaves what comes due
-        meanwhile to the next one, or it might never end."""
+        """Give up to when jobs are done: what comes due while `--once` works is left, or it might never end."""
         return now if self._until is None else min(now, self._until)
 
     def _learn(self, worked: Worked) -> None:
@@ -324,9 +326,9 @@ class Daemon:
 
     def _look_after_child(self) -> None:
         working = self._working
-        if working is None or working.result is not None:
+        if working is None:
             return
-        working.result = working.child.ended()
+        working.result = working.result or working.child.ended()
         if working.result is not None:
             return
         limit = None if self.settings is None else self.settings["daemon"]["time_limit"] * len(working.batch.jobs)
