@@ -206,9 +206,9 @@ class Notes:
         self.writes += 1
 
 
-def pushed(notes: Notes, at: datetime, count: int) -> Volume:
+def pushed(notes: Notes, at: datetime, count: int, now: datetime | None = None) -> Volume:
     seen = view(last_push=at.isoformat(), records={"contacts": {"written": count}, "companies": {"written": 0}})
-    return keep_volumes(notes, snapshot(seen))["crm"]
+    return keep_volumes(notes, snapshot(seen), now or at + MINUTE)["crm"]
 
 
 def test_volumes_are_kept_once_for_each_push_and_have_an_end() -> None:
@@ -222,7 +222,14 @@ def test_volumes_are_kept_once_for_each_push_and_have_an_end() -> None:
     assert len(last.days) == 28
     assert last.days["2026-07-20"] == 197  # the last push of that day, at 18:00; the day after has had one since
     assert len(json.dumps(notes.kept)) < 2_000
-    assert keep_volumes(notes, snapshot(view(last_push=None))) == {}
+    assert keep_volumes(notes, snapshot(view(last_push=None)), NOW) == {}
+
+
+def test_an_older_push_is_no_new_one_unless_the_clock_was_put_back() -> None:
+    notes = Notes()
+    pushed(notes, NOW, 50)
+    assert pushed(notes, NOW - 24 * HOUR, 900, NOW + HOUR) == Volume(NOW.isoformat(), 50)
+    assert pushed(notes, NOW - 24 * HOUR, 60, NOW - 23 * HOUR).newest == 60
 
 
 def test_a_push_far_above_the_usual() -> None:

@@ -13,6 +13,7 @@ from engage_sync.errors import Mistake
 from engage_sync.sandbox.faults import Fault
 from engage_sync.sandbox.limits import Rates
 from engage_sync.sync import cycle, snapshot
+from engage_sync.sync.shown import stored
 from engage_sync.sync.views import run_with_journal
 from tests.server.views import NOTHING_YET
 
@@ -26,7 +27,7 @@ CLOSED_BRAKES = "{max_event_age: 1h, max_change_share: 1.0, max_clear_share: 1.0
 def taken(project: Project) -> Snapshot:
     with project.open() as workspace:
         found = snapshot.take(workspace, project.clock())
-        assert snapshot.stored(workspace.state) == json.loads(json.dumps(found)) == found
+        assert stored(workspace.state) == json.loads(json.dumps(found)) == found
     return found
 
 

@@ -75,6 +75,24 @@ def test_a_crm_that_is_down_is_told_once_and_by_status_until_it_is_back(project:
         assert max(inbox.keys().values()) == 1
 
 
+def test_who_takes_over_tells_nothing_that_was_told(project: Project) -> None:
+    """What a standby saw itself is as old as its start: the snapshot that the other left counts."""
+    with receiver() as inbox:
+        told = Told(project, inbox)
+        told.go_on(10)
+        standby = Told(project, inbox)
+        standby.daemon.tick(project.clock())
+        project.crm.faults.add(Fault("too_many_daily", times=None))
+        told.go_on(15)  # the pull of 12:15 has been, the next is not due yet
+        assert [text for text in told.texts() if "asked nothing more" in text] == told.texts()[:1]
+        before = len(inbox.got)
+        told.daemon.close()
+        standby.go_on(1, 10.0)
+        assert standby.daemon.led
+        assert told.texts()[before:] == []
+        standby.daemon.close()
+
+
 def test_a_database_that_is_away_at_the_start_is_told(project: Project) -> None:
     with receiver() as inbox:
         told = Told(project, inbox)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from engage_sync.core.overview import DaemonView
 from engage_sync.server.metrics import Metrics
-from engage_sync.server.view import DaemonView
 
 METHODS = ["GET", "HEAD"]
 PATHS = ("/healthz", "/readyz", "/metrics")

@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from engage_sync.server.view import DaemonView, Snapshot
+from engage_sync.core.overview import DaemonView, Snapshot
 
 PREFIX = "engage_sync_"
 Labelled = Iterable[tuple[tuple[str, ...], float | None]]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from statistics import median
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from engage_sync.core.alerting import Alert, Condition, clock
 from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTIAL
@@ -17,6 +17,7 @@ from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTI
 if TYPE_CHECKING:
     from engage_sync.core.overview import ConnectorView, Snapshot
     from engage_sync.state.jobs import Job
+    from engage_sync.sync.shown import Notes
 
 STATE = "state"
 CONFIGURATION = "configuration"
@@ -60,16 +61,6 @@ _ADVICE = {
     _STRANGE: "{look}; it is tried again by itself. If it comes back, report it with that output.",
     EXIT_BUG: "this is a bug: {look}; report it with that output and the daemon's log. It is tried again by itself.",
 }
-
-
-class Notes(Protocol):
-    """The small facts of a project, as `State` keeps them."""
-
-    def note(self, key: str) -> str | None:
-        """Give one."""
-
-    def set_note(self, key: str, value: str | None) -> None:
-        """Keep one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +122,12 @@ def observe(sight: Sight, missed: timedelta, now: datetime) -> list[Condition]:
     ]
 
 
-def keep_volumes(notes: Notes, snapshot: Snapshot) -> dict[str, Volume]:
+def keep_volumes(notes: Notes, snapshot: Snapshot, now: datetime) -> dict[str, Volume]:
     """Give the volumes of all connectors, with the pushes of this snapshot that are new; they are kept as a note."""
     kept = notes.note(VOLUMES_NOTE)
     before = _volumes(kept)
     after = {
-        name: _with_push(before.get(name), one["last_push"], written(one))
+        name: _with_push(before.get(name), one["last_push"], written(one), now)
         for name, one in snapshot["connectors"].items()
         if one["last_push"] is not None
     }
@@ -156,11 +147,12 @@ def _volumes(text: str | None) -> dict[str, Volume]:
     return {name: Volume(at, newest, tuple(recent), days) for name, (at, newest, recent, days) in rows.items()}
 
 
-def _with_push(before: Volume | None, at: str | None, count: int) -> Volume:
-    at = at or ""
+def _with_push(before: Volume | None, at: str, count: int, now: datetime) -> Volume:
+    """Add a push. One that is not later than the newest is no new one, unless the clock was put back since."""
     if before is None:
         return Volume(at, count)
-    if before.at == at:
+    pushed, newest = datetime.fromisoformat(at), datetime.fromisoformat(before.at)
+    if pushed <= newest <= now or pushed == newest:
         return before
     day = before.at[:10]
     days = {**before.days, day: max(before.days.get(day, 0), before.newest)}

@@ -24,6 +24,7 @@ from engage_sync.sync.children import Child, Ended, Runner
 from engage_sync.sync.configuration import Configuration
 from engage_sync.sync.freshness import Freshness
 from engage_sync.sync.post import Post
+from engage_sync.sync.shown import stored
 from engage_sync.sync.stint import UNFINISHED, Unborn, Working
 from engage_sync.sync.worked import JobDone, Settings, Worked
 
@@ -217,6 +218,10 @@ class Daemon:
             state.set_note(SALT, salt)
         self._salt = salt
         self._freshness.remember(state)
+        kept = stored(state)
+        if kept is not None and self.last is not None:
+            # What this daemon saw itself is as old as its start: who led until now has seen more.
+            self.last = {**self.last, "snapshot": kept}
         self.jobs = {job.name: job for job in found}
         own = () if self._working is None or self._working.salt != salt else self._working.batch.covered
         self._keep(resumed([job for job in found if job.name not in own], now))

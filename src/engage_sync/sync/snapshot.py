@@ -16,11 +16,10 @@ from engage_sync.events.freshness import newest_message_at
 from engage_sync.state.store import State
 from engage_sync.sync.pull import reached_at
 from engage_sync.sync.rows import iso_text
+from engage_sync.sync.shown import SNAPSHOT, stored
 from engage_sync.sync.status import ConnectorAnswer, StatusAnswer, status_json
 from engage_sync.sync.steps import CALLS, RUNS
 from engage_sync.sync.wiring import Workspace
-
-NOTE = "snapshot"
 
 
 def take(workspace: Workspace, now: datetime) -> Snapshot:
@@ -39,14 +38,8 @@ def take(workspace: Workspace, now: datetime) -> Snapshot:
         "deliveries": status["signals"],
         "recorded": None if recorded is None else {"run": recorded.id, "as_of": iso_text(recorded.as_of)},
     }
-    workspace.state.set_note(NOTE, json.dumps(snapshot))
+    workspace.state.set_note(SNAPSHOT, json.dumps(snapshot))
     return snapshot
-
-
-def stored(state: State) -> Snapshot | None:
-    """Give the newest snapshot that was kept; None where none was."""
-    text = state.note(NOTE)
-    return None if text is None else json.loads(text)
 
 
 def _connector(

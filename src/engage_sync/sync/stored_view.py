@@ -8,11 +8,11 @@ from datetime import datetime
 from threading import Lock
 
 from engage_sync.config.project import Project
-from engage_sync.core.overview import AlertView, DaemonView, JobView, LeaseView
+from engage_sync.core.overview import DaemonView
 from engage_sync.errors import EngageError
 from engage_sync.state.jobs import DAEMON
 from engage_sync.state.store import State
-from engage_sync.sync.snapshot import stored
+from engage_sync.sync.shown import shown_alerts, shown_jobs, shown_lease, stored
 
 
 class StoredView:
@@ -57,19 +57,11 @@ class StoredView:
         return DaemonView(
             snapshot=stored(state),
             leader=False,
-            lease=_lease(state),
-            jobs=[
-                JobView(one.name, one.due, one.started_at, one.ended_at, one.succeeded_at, one.status, one.exit)
-                for one in state.jobs()
-            ],
-            alerts=[AlertView(one.name, one.since, one.sentence) for one in state.alerts() if one.active],
+            lease=shown_lease(next((one for one in state.leases() if one.name == DAEMON), None)),
+            jobs=shown_jobs(state.jobs()),
+            alerts=shown_alerts(state.alerts()),
             started_at=self._started_at,
             version=self._version,
             ready=True,
             why_not_ready=[],
         )
-
-
-def _lease(state: State) -> LeaseView | None:
-    held = next((one for one in state.leases() if one.name == DAEMON), None)
-    return None if held is None else {"holder": held.holder, "host": held.host, "pid": held.pid, "since": held.since}

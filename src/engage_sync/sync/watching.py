@@ -4,25 +4,23 @@ HTTP faces, which a thread of their own serves. Only the daemon that schedules t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-from engage_sync.core.overview import AlertView, DaemonView, JobView, LeaseView, Snapshot
+from engage_sync.core.overview import DaemonView, Snapshot
 from engage_sync.sync.alerts import Sight, Volume, keep_volumes, observe
 from engage_sync.sync.daemon import Daemon
+from engage_sync.sync.shown import shown_alerts, shown_jobs, shown_lease, stored
 from engage_sync.sync.teller import Teller
 
 EVERY = 10.0
 """Seconds between two looks where nothing happens: an alert that somebody waits for is not later than this."""
 JUMP = 60.0
 """Seconds that the clock may be ahead of, or behind, the time that has passed since the last look; more is a jump."""
-SNAPSHOT = "snapshot"
-"""The note that every child leaves."""
 STARTING = "the configuration has not been read yet"
 
 
@@ -90,7 +88,7 @@ class Watching:
         self.teller.load()
         snapshot = None if daemon.last is None else daemon.last["snapshot"]
         if snapshot is not None and snapshot is not self._counted and daemon.state is not None and not self._silent:
-            self._volumes, self._counted = keep_volumes(daemon.state, snapshot), snapshot
+            self._volumes, self._counted = keep_volumes(daemon.state, snapshot, now), snapshot
         sight = Sight(
             watching_since=self._since or now,
             jobs=list(daemon.jobs.values()),
@@ -106,34 +104,20 @@ class Watching:
         snapshot = None if daemon.last is None else daemon.last["snapshot"]
         alerts = self.teller.active
         if not daemon.led and daemon.state is not None and daemon.trouble is None:
-            text = daemon.state.note(SNAPSHOT)
-            snapshot = snapshot if text is None else json.loads(text)
-            alerts = [one for one in daemon.state.alerts() if one.active]
+            snapshot = stored(daemon.state) or snapshot
+            alerts = daemon.state.alerts()
         why = [STARTING] if daemon.settings is None else []
         why += [] if daemon.trouble is None else [daemon.trouble]
         return replace(
             self._view,
             snapshot=snapshot,
             leader=daemon.leads,
-            lease=_lease(daemon),
-            jobs=[
-                JobView(one.name, one.due, one.started_at, one.ended_at, one.succeeded_at, one.status, one.exit)
-                for one in daemon.jobs.values()
-            ],
-            alerts=[AlertView(one.name, one.since, one.sentence) for one in alerts],
+            lease=shown_lease(daemon.post.holder),
+            jobs=shown_jobs(daemon.jobs.values()),
+            alerts=shown_alerts(alerts),
             ready=not why,
             why_not_ready=why,
         )
-
-
-def watching(root: Path, *, ticks: Callable[[], float]) -> Watching:
-    """Give the observer of a daemon that starts now."""
-    return Watching(root, datetime.now(UTC), ticks=ticks)
-
-
-def _lease(daemon: Daemon) -> LeaseView | None:
-    held = daemon.post.holder
-    return None if held is None else {"holder": held.holder, "host": held.host, "pid": held.pid, "since": held.since}
 
 
 @cache
