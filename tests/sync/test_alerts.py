@@ -135,10 +135,12 @@ def test_credentials_are_told_once_for_both_jobs_until_something_goes_well() -> 
 
 def test_quota_is_told_instead_of_the_failures_and_the_stall_that_it_causes() -> None:
     suspended = view(suspended_until="2026-06-02T00:00:00Z", last_pull="2026-06-01T08:00:00Z")
-    pull = replace(ended(GOOD, 5), succeeded_at=NOW - 4 * HOUR)
+    pull = replace(ended(GOOD, 5), status="suspended", succeeded_at=NOW - 4 * HOUR)
     assert only(sight(pull, seen=suspended)).sentence.startswith("crm is asked nothing more until 2026-06-02 00:00 UTC")
     assert names(sight(pull, seen=suspended), NOW + 13 * HOUR) == ["quota:crm", "missed:pull:crm"]
     assert names(sight(ended(GOOD, 7), seen=suspended)) == ["quota:crm", "failing:pull:crm"]
+    short = replace(ended(PUSH, 5), status="partial", ended_at=NOW - HOUR)
+    assert names(sight(GOOD, short)) == []  # the suspension is over, the next push is to come
 
 
 @pytest.mark.parametrize(("late", "fails"), [(59 * MINUTE, False), (HOUR, True), (30 * HOUR, True)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 from engage_sync.errors import Unreachable
@@ -91,6 +92,42 @@ def test_who_takes_over_tells_nothing_that_was_told(project: Project) -> None:
         assert standby.daemon.led
         assert told.texts()[before:] == []
         standby.daemon.close()
+
+
+def schedule(project: Project, text: str) -> None:
+    file = project.root / "connectors" / "hubspot.yaml"
+    file.write_text(f"{file.read_text(encoding='utf-8')}schedule: {text}\n", encoding="utf-8")
+
+
+def test_a_push_that_the_quota_ended_does_not_fail_when_there_is_quota_again(project: Project) -> None:
+    """The push comes once a day: the pulls in between show that the CRM has relented, and nothing of the push."""
+    schedule(project, "{pull: 6h, push: 30 14 * * *}")  # 12:30 UTC
+    with receiver() as inbox:
+        told = Told(project, inbox)
+        told.go_on(10)
+        project.crm.faults.add(Fault("too_many_daily", times=None))
+        told.go_on(25)
+        assert told.daemon.jobs["push:hubspot"].status == "suspended"
+        project.crm.faults.clear()
+        told.go_on(360, 1800.0)  # beyond the pull of 18:00
+        assert told.kinds() == ["FAILING", "RECOVERED"]
+        assert all("asked nothing more" in text for text in told.texts())
+        assert told.daemon.jobs["push:hubspot"].exit == 5
+        told.daemon.close()
+
+
+def test_a_clock_that_is_behind_has_pulled_nothing(project: Project) -> None:
+    with receiver() as inbox:
+        told = Told(project, inbox)
+        told.go_on(10)
+        project.clock.now -= timedelta(days=1)
+        told.go_on(65)
+        pull, push = (told.daemon.jobs[f"{kind}:hubspot"] for kind in ("pull", "push"))
+        assert (push.exit, pull.exit, pull.status) == (3, 3, "held")
+        assert pull.succeeded_at is not None
+        assert push.started_at is not None
+        assert pull.succeeded_at < push.started_at
+        told.daemon.close()
 
 
 def test_a_database_that_is_away_at_the_start_is_told(project: Project) -> None:

@@ -298,7 +298,7 @@ def _failing(sight: Sight, job: Job, told: str) -> list[Condition]:
     if job.exit is None or _went_well(job):
         return []
     # A job that runs has the exit of its last run, and no run's number.
-    if job.ended_at is None or job.exit in _ELSEWHERE or _of_quota(sight.connector(job.name.partition(":")[2]), job):
+    if job.ended_at is None or job.exit in _ELSEWHERE or _of_quota(job):
         known = sight.known(f"failing:{job.name}")
         return [] if known is None else [Condition(known.name, known.sentence)]
     look = "`engage-sync runs` lists the runs" if job.run is None else f"`engage-sync runs {job.run}` shows the run"
@@ -308,11 +308,10 @@ def _failing(sight: Sight, job: Job, told: str) -> list[Condition]:
     return [Condition(f"failing:{job.name}", f"{what}\n{advice}")]
 
 
-def _of_quota(view: ConnectorView | None, job: Job) -> bool:
-    """Whether a job failed because its connector is suspended, which is told as that."""
-    if view is None or view["suspended_until"] is None or job.exit != _SILENT:
-        return False
-    return _ended(job) < datetime.fromisoformat(view["suspended_until"])
+def _of_quota(job: Job) -> bool:
+    """Whether the CRM's quota ended a job, before its work or on the way, which is told as that: for as long as it
+    lasts, which may be shorter than until this job's next time."""
+    return job.exit == _SILENT and job.status in {"suspended", "partial"}
 
 
 def _went_well(job: Job) -> bool:

@@ -85,6 +85,10 @@ class Report:
     """What somebody else set, and what became of it."""
     waiting: Waiting | None = None
     """The refused records whose next attempt is later, None where there are none."""
+    pulled: bool = False
+    """Whether the run got as far as a pull."""
+    suspended: bool = False
+    """Whether it ended with exit 5 because its CRMs are suspended, and for no other reason."""
 
 
 @dataclass(slots=True)
@@ -173,6 +177,8 @@ class Running:
             reconciled=_reconciled(self.sessions),
             drift=self._drift(),
             waiting=still_waiting(self.workspace, [one.file.name for one in self.sessions], self.clock()),
+            pulled=any(one["step"] in {"pull", "reconcile"} for one in self.steps),
+            suspended=exit_code == Suspended.exit_code and _only_suspended(self.sessions),
         )
         self._keep(report, computed, wrong)
         if wrong:
@@ -296,7 +302,12 @@ def _only_waits(sessions: list[Session]) -> bool:
     ended = [one for one in sessions if isinstance(one.error, Suspended) and one.prepared is not None]
     waits = any(one.short is not None for one in sessions)
     waits |= any(not one.prepared.held for one in ended if one.prepared is not None)
-    return waits and all(one.error is None or isinstance(one.error, Suspended) for one in sessions)
+    return waits and _only_suspended(sessions)
+
+
+def _only_suspended(sessions: list[Session]) -> bool:
+    """Tell whether whatever ended a connector was a suspension."""
+    return all(one.error is None or isinstance(one.error, Suspended) for one in sessions)
 
 
 def _all_buckets(session: Session) -> dict[str, Buckets]:

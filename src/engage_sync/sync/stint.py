@@ -51,7 +51,7 @@ class Working:
     def after(self, job: Job, done: JobDone, now: datetime) -> Job:
         """Give a job of the schedule as it stands after it was done, or not."""
         status, code, message = done["status"], done["exit"], done["message"]
-        if code == Held.exit_code and job.name.startswith("pull:"):
+        if code == Held.exit_code and job.name.startswith("pull:") and done["pulled"]:
             status, code, message = "ok", EXIT_DONE, None  # what holds a push came after the pull
         ended = replace(job, ended_at=now, run=done["run"], status=status, exit=code, message=message)
         if status in UNFINISHED:
@@ -65,6 +65,7 @@ class Working:
             "status": "failed",
             "exit": code,
             "message": why,
+            "pulled": False,
             "errors": {},
             "held": [],
             "started_at": iso_text(self.started),

@@ -17,7 +17,7 @@ import structlog
 from engage_sync.config.project import Project
 from engage_sync.core.holds import Hold
 from engage_sync.core.overview import Snapshot
-from engage_sync.errors import EXIT_BUG, EXIT_DONE, EngageError, Held, Locked, Mistake, Stopped
+from engage_sync.errors import EXIT_BUG, EXIT_DONE, EngageError, Held, Locked, Mistake, Stopped, Suspended
 from engage_sync.events.upkeep import compact
 from engage_sync.sync import cycle
 from engage_sync.sync.pull import last_record_at
@@ -30,6 +30,7 @@ from engage_sync.sync.worked import AlertSettings, JobDone, Settings, Worked
 __all__ = ["Project", "Worked", "settings_of", "work"]
 
 Opening = Callable[[Project], AbstractContextManager[Workspace]]
+_ENDS = {Locked: "locked", Stopped: "stopped", Suspended: "suspended"}
 BEHIND = "the clock lies before the newest recorded run: nothing was computed"
 
 
@@ -172,8 +173,10 @@ def _reported(job: str, started: datetime, ended: datetime, report: Report) -> J
             for bucket, count in buckets.items():
                 counts[bucket] = counts.get(bucket, 0) + count
     told = [*(f"{name}: {text}" for name, text in report.errors.items()), *_sentences(report.holds)]
+    status = "suspended" if report.suspended and report.status == "failed" else report.status
     return {
-        **_told(job, started, ended, report.status, report.exit, run=report.run, message="; ".join(told) or None),
+        **_told(job, started, ended, status, report.exit, run=report.run, message="; ".join(told) or None),
+        "pulled": report.pulled,
         "errors": dict(report.errors),
         "held": _sentences(report.holds),
         "counts": counts,
@@ -185,7 +188,7 @@ def _sentences(holds: Sequence[Hold]) -> list[str]:
 
 
 def _failed(job: str, started: datetime, ended: datetime, error: EngageError) -> JobDone:
-    status = "locked" if isinstance(error, Locked) else "stopped" if isinstance(error, Stopped) else "failed"
+    status = next((word for kind, word in _ENDS.items() if isinstance(error, kind)), "failed")
     told = _told(job, started, ended, status, error.exit_code, message=str(error))
     name = job.partition(":")[2]
     return {**told, "errors": {name: str(error)} if name else {}}
@@ -207,6 +210,7 @@ def _told(
         "status": status,
         "exit": code,
         "message": message,
+        "pulled": False,
         "errors": {},
         "held": [],
         "started_at": iso_text(started),

@@ -9,15 +9,17 @@ from engage_sync.core.overview import Snapshot
 
 
 class JobDone(TypedDict):
-    """How one job went: `status` ok, partial, held, failed, locked (somebody else writes) or stopped (cut off, nothing
-    lost), `exit` the contract's code. `errors` are sentences by connector, `held` those of brakes, `counts` records by
-    bucket. Instants are ISO 8601."""
+    """How one job went: `status` ok, partial, held, failed, suspended (the CRM's quota ended it), locked (somebody else
+    writes) or stopped (cut off, nothing lost), `exit` the contract's code. `pulled` tells whether it got as far as a
+    pull. `errors` are sentences by connector, `held` those of brakes, `counts` records by bucket. Instants are
+    ISO 8601."""
 
     job: str
     run: int | None
     status: str
     exit: int
     message: str | None
+    pulled: bool
     errors: dict[str, str]
     held: list[str]
     started_at: str
