@@ -54,6 +54,8 @@ def test_the_newest_come_first(state: State) -> None:
         state.start_run(command, NOW, NOW)
     assert [run.command for run in state.runs(2)] == ["c", "b"]
     assert state.runs(0) == []
+    assert [run.command for run in state.runs(2, "a", "b")] == ["b", "a"]
+    assert state.runs(2, "none") == []
 
 
 def test_unknown_runs(state: State) -> None:

@@ -14,6 +14,7 @@ from engage_sync.sandbox.faults import Fault
 from engage_sync.sandbox.limits import Rates
 from engage_sync.sync import cycle, snapshot
 from engage_sync.sync.shown import stored
+from engage_sync.sync.status import status_json
 from engage_sync.sync.views import run_with_journal
 from tests.server.views import NOTHING_YET
 
@@ -161,6 +162,34 @@ def test_the_last_push_is_not_forgotten_behind_many_pulls(project: Project) -> N
     assert pushed["last_push"] is not None
     for name in ("last_pull", "last_push", "records", "drift"):
         assert later[name] == pushed[name]
+
+
+def test_status_does_not_lose_the_last_push_behind_many_pulls_without_a_daemon(project: Project) -> None:
+    """Nobody has kept a snapshot here."""
+    project.contact("ann@acme.example")
+    project.tell(*project.person("ann", "ann@acme.example"))
+    report = project.sync()
+    with project.open() as workspace:
+        for _ in range(200):
+            workspace.state.start_run("pull", project.clock(), project.clock())
+        found = status_json(workspace, project.clock())["connectors"]["hubspot"]
+    assert found["last_push"] == "2026-06-01T12:00:01Z"
+    assert found["records"] == report.connectors["hubspot"]
+
+
+def test_a_clock_that_is_behind_holds_until_a_push_goes_through(project: Project) -> None:
+    """A pull in between says nothing of it."""
+    project.tell(*project.person("ann", "ann@acme.example"))
+    project.sync()
+    with project.open() as workspace:
+        before = project.clock() - timedelta(days=1)
+        assert cycle.sync(workspace, None, before, clock=lambda: before, clocked=True).exit == 3
+        cycle.pull(workspace, None, clock=project.clock)
+    held = taken(project)["connectors"]["hubspot"]
+    assert (held["held"], held["holds"]) == (True, ["clock_wrong"])
+    project.sync()
+    free = taken(project)["connectors"]["hubspot"]
+    assert (free["held"], free["holds"]) == (False, [])
 
 
 def test_an_event_store_that_is_away_fails_nothing(project: Project) -> None:

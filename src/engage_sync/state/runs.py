@@ -118,9 +118,10 @@ def mark_recorded(database: Database, run: int) -> None:
         deliveries.stands(transaction, run, as_of)
 
 
-def runs(database: Database, limit: int) -> list[Run]:
-    """Give the newest runs, newest first."""
-    return _runs(database, "ORDER BY id DESC LIMIT ?", limit)
+def runs(database: Database, limit: int, commands: Sequence[str] = ()) -> list[Run]:
+    """Give the newest runs, newest first; with commands, those of them."""
+    only = f"WHERE command IN ({', '.join('?' for _ in commands)}) " if commands else ""
+    return _runs(database, f"{only}ORDER BY id DESC LIMIT ?", *commands, limit)
 
 
 def run(database: Database, run_id: int) -> Run | None:

@@ -134,9 +134,9 @@ class State(Safekeeping):
         """Make the verdicts of a run count. Raises Mistake when its `as_of` is before the newest recorded one."""
         runs.mark_recorded(self._database, run)
 
-    def runs(self, limit: int) -> list[Run]:
-        """Give the newest runs, newest first."""
-        return runs.runs(self._database, limit)
+    def runs(self, limit: int, *commands: str) -> list[Run]:
+        """Give the newest runs, newest first; with commands, those of them."""
+        return runs.runs(self._database, limit, commands)
 
     def run(self, run: int) -> Run | None:
         """Give one run."""

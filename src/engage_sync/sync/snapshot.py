@@ -17,7 +17,7 @@ from engage_sync.state.store import State
 from engage_sync.sync.pull import reached_at
 from engage_sync.sync.rows import iso_text
 from engage_sync.sync.shown import SNAPSHOT, stored
-from engage_sync.sync.status import ConnectorAnswer, StatusAnswer, status_json
+from engage_sync.sync.status import ConnectorAnswer, status_json
 from engage_sync.sync.steps import CALLS, RUNS
 from engage_sync.sync.wiring import Workspace
 
@@ -29,7 +29,7 @@ def take(workspace: Workspace, now: datetime) -> Snapshot:
     snapshot: Snapshot = {
         "at": iso_text(now),
         "connectors": {
-            file.name: _connector(workspace, file, status, None if before is None else before["connectors"])
+            file.name: _connector(workspace, file, status["connectors"][file.name])
             for file in workspace.project.connectors
         },
         "events": _events(workspace, now, before),
@@ -42,36 +42,21 @@ def take(workspace: Workspace, now: datetime) -> Snapshot:
     return snapshot
 
 
-def _connector(
-    workspace: Workspace, file: ConnectorFile, status: StatusAnswer, before: dict[str, ConnectorView] | None
-) -> ConnectorView:
-    answer = status["connectors"][file.name]
-    known = (before or {}).get(file.name)  # of what is too long ago for the runs that `status` looks at
+def _connector(workspace: Workspace, file: ConnectorFile, answer: ConnectorAnswer) -> ConnectorView:
     quota, suspended = answer["quota"], answer["suspended"]
-    holds = _holds(status, file.name)
-    push: ConnectorAnswer | ConnectorView = answer if answer["last_push"] is not None or known is None else known
     return {
-        "last_pull": answer["last_pull"] or (None if known is None else known["last_pull"]),
-        "last_push": push["last_push"],
+        "last_pull": answer["last_pull"],
+        "last_push": answer["last_push"],
         "failures": answer["failures"],
-        "held": bool(holds),
-        "holds": holds,
-        "drift": {"kept": push["drift"]["kept"], "overwritten": push["drift"]["overwritten"]},
+        "held": bool(answer["holds"]),
+        "holds": answer["holds"],
+        "drift": {"kept": answer["drift"]["kept"], "overwritten": answer["drift"]["overwritten"]},
         "quota": None if quota is None else {"limit": quota["limit"], "used": quota["used"], "left": quota["left"]},
         "suspended_until": None if suspended is None else suspended["until"],
-        "records": push["records"],
+        "records": answer["records"],
         "linked": answer["linked"],
         "cursor_at": {item.object: reached_at(workspace, file.name, item.object) for item in file.objects},
     }
-
-
-def _holds(status: StatusAnswer, connector: str) -> list[str]:
-    """Give the kinds of the brakes that hold a connector: those of a run that waits, and of the newest run as a
-    whole."""
-    waiting = [hold for run in status["waiting"] for hold in run["holds"] if hold["connector"] == connector]
-    newest = status["newest_run"]
-    whole = [] if newest is None else [hold for hold in newest["holds"] if hold["connector"] is None]
-    return sorted({str(hold["kind"]) for hold in [*waiting, *whole]})
 
 
 def _events(workspace: Workspace, now: datetime, before: Snapshot | None) -> EventsView:
