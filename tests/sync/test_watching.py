@@ -130,6 +130,32 @@ def test_a_clock_that_is_behind_has_pulled_nothing(project: Project) -> None:
         told.daemon.close()
 
 
+def test_a_lease_that_has_ended_is_shown_as_that(project: Project) -> None:
+    """By its length, whether or not the daemon still looks: the thread that serves asks while the daemon hangs."""
+    with receiver() as inbox:
+        told = Told(project, inbox)
+        told.go_on(10)
+        seen = told.watching.view()
+        assert (seen.leader, seen.lease and seen.lease["holder"]) == (True, "engage-sync daemon")
+        assert told.daemon.settings is not None
+        project.clock.advance(told.daemon.settings["daemon"]["lease"] - 1)
+        assert told.watching.view() == seen
+        project.clock.advance(1)
+        ended = told.watching.view()
+        assert (ended.leader, ended.lease, ended.jobs) == (False, None, seen.jobs)
+        told.go_on(1, 10.0)
+        assert told.watching.view().leader
+        file = project.root / "var" / "engage.db"
+        away = file.rename(file.with_name("away.db"))
+        told.go_on(1, 10.0)
+        ended = told.watching.view()
+        assert (ended.leader, ended.lease, ended.ready) == (False, None, False)
+        away.rename(file)
+        told.go_on(1, 10.0)
+        assert told.watching.view().leader
+        told.daemon.close()
+
+
 def test_a_database_that_is_away_at_the_start_is_told(project: Project) -> None:
     with receiver() as inbox:
         told = Told(project, inbox)

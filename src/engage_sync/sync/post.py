@@ -16,13 +16,15 @@ RENEWALS = 3
 
 
 class Post:
-    """One daemon's claim. `lease` is its own, None while it stands by; `holder` is who has it, as far as known."""
+    """One daemon's claim. `lease` is its own, None while it stands by; `holder` is who has it, as far as known, and has
+    had no time to lose it before `until` (seconds of the monotonic clock): nothing is known of later."""
 
     def __init__(self, ticks: Callable[[], float]) -> None:
         self._ticks = ticks
         self._asked_again = 0.0
         self.lease: Lease | None = None
         self.holder: Lease | None = None
+        self.until = 0.0
 
     def tend(self, state: State, seconds: float) -> None:
         """Take the lease for so long, or renew it, when it is time for that. Raises Unreachable."""
@@ -33,6 +35,8 @@ class Post:
             self.lease = None
         if self.lease is None:
             self._take(state, seconds)
+        if self.holder is not None:
+            self.until = now + (self.holder.left if self.lease is None else seconds)
         self._asked_again = now + seconds / RENEWALS
 
     def leave(self, state: State) -> None:
@@ -42,7 +46,9 @@ class Post:
         self.lost()
 
     def lost(self) -> None:
-        """Stand by from now on: another has taken it."""
+        """Stand by from now on: another has taken it; where that is not known yet, it is still to be asked who."""
+        if self.holder is self.lease:
+            self.holder = None
         self.lease, self._asked_again = None, 0.0
 
     def _take(self, state: State, seconds: float) -> None:

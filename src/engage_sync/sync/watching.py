@@ -14,6 +14,7 @@ from pathlib import Path
 from engage_sync.core.overview import DaemonView, Snapshot
 from engage_sync.sync.alerts import Sight, Volume, keep_volumes, observe
 from engage_sync.sync.daemon import Daemon
+from engage_sync.sync.post import Post
 from engage_sync.sync.shown import shown_alerts, shown_jobs, shown_lease, stored
 from engage_sync.sync.teller import Teller
 
@@ -38,11 +39,15 @@ class Watching:
         self._silent: tuple[datetime, str] | None = None
         self._since: datetime | None = None
         self._looked: tuple[datetime, float] | None = None
+        self._post: Post | None = None
         self._view = DaemonView(None, False, None, [], [], started_at, _version(), False, [STARTING])
 
     def view(self) -> DaemonView:
-        """Give the newest view."""
-        return self._view
+        """Give the newest view; of who schedules only what must still be so, however long ago that was looked at."""
+        view, post = self._view, self._post
+        if post is None or self._ticks() < post.until:
+            return view
+        return replace(view, leader=False, lease=None)
 
     def settle(self, seconds: float) -> None:
         """Let messages that are under way go out, for so long at most."""
@@ -65,7 +70,7 @@ class Watching:
         else:
             self._since = None
             self.teller.hand_over()
-        self._view = self._seen(daemon)
+        self._view, self._post = self._seen(daemon), daemon.post
 
     def _heed_jumps(self, now: datetime) -> None:
         """Begin to watch anew where the clock was set, or the machine slept: nothing is late before it had the time to
