@@ -30,6 +30,8 @@ VALUES = {
     "kind": {"read", "search", "write", "login"},
     "bucket": {bucket.value for bucket in Bucket},
 }
+OF_A_PROCESS = frozenset({"up", "build_info", "start_timestamp_seconds", "leader"})
+"""What each daemon tells of itself: of two, two."""
 SELECTOR = re.compile(r"\b(engage_sync_\w+)\s*(?:\{([^}]*)\})?")
 MATCHER = re.compile(r'\s*(\w+)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"\s*')
 GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\(([^)]*)\)")
@@ -91,6 +93,15 @@ def test_labels_that_are_summed_away_are_not_named(where: str) -> None:
     groups = [set(re.split(r"[,\s]+", group.strip())) for group in re.findall(r"\bby\s*\(([^)]*)\)", expression)]
     named = {name for form in (r"\$labels\.(\w+)", r"\{\{\s*(\w+)\s*\}\}") for name in re.findall(form, words)}
     assert all(named <= group for group in groups), words
+
+
+@pytest.mark.parametrize("where", EXPRESSIONS)
+def test_what_two_daemons_tell_of_one_project_is_counted_once(where: str) -> None:
+    """The standby tells the leader's numbers, too: each is the larger of both before anything is made of it."""
+    expression, _ = EXPRESSIONS[where]
+    once = r"max(?: without \(instance\) | by \([\w, ]+\) )?\((?:(?:rate|increase)\()?"
+    found = re.findall(rf"({once})?\bengage_sync_(\w+)", expression)
+    assert {name for taken_once, name in found if not taken_once} <= OF_A_PROCESS
 
 
 def test_every_rule_says_what_to_do() -> None:
