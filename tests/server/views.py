@@ -20,6 +20,7 @@ NOTHING_YET: ConnectorView = {
     "records": {},
     "linked": {},
     "cursor_at": {},
+    "silent": {},
 }
 """What is known of a connector before its first run."""
 
@@ -38,6 +39,7 @@ SNAPSHOT: Snapshot = {
             "records": {"contacts": {"written": 7, "unchanged": 90, "held": 0}},
             "linked": {"contacts": 97},
             "cursor_at": {"contacts": "2026-06-01T11:45:00Z", "companies": None},
+            "silent": {"contacts": {"since": "2026-04-13T08:00:00Z", "usual": 223_200.0}},
         },
         "new": {**NOTHING_YET, "linked": {"Account": 0}, "cursor_at": {"Account": None}},
     },

@@ -38,6 +38,7 @@ def view(**changes: object) -> ConnectorView:
         "records": {"contacts": {"written": 5, "unchanged": 95, "refused": 0, "failed": 0}},
         "linked": {"contacts": 100},
         "cursor_at": {"contacts": None},
+        "silent": {},
     }
     return {**found, **changes}  # type: ignore[typeddict-item]
 
@@ -166,6 +167,16 @@ def test_a_cursor_that_stands_is_told_beside_the_failure() -> None:
     assert stalled.sentence.startswith("no pull from crm has ever gone well\n")
     # Nobody is in the way of a daily schedule.
     assert names(sight(replace(GOOD, started_at=NOW - 20 * HOUR, succeeded_at=NOW - 20 * HOUR), seen=before)) == []
+
+
+def test_silence_is_told_whether_or_not_the_crm_can_be_asked() -> None:
+    silent = {"contacts": {"since": "2026-04-13T08:00:00Z", "usual": 223_200.0}}
+    assert names(sight(seen=view(silent=silent))) == ["stalled:crm"]
+    suspended = view(silent=silent, suspended_until="2026-06-02T00:00:00Z")
+    assert names(sight(seen=suspended)) == ["quota:crm", "stalled:crm"]
+    failing = replace(ended(GOOD, 5), succeeded_at=NOW - 2 * HOUR)
+    stalled, _ = observe(sight(failing, seen=view(silent=silent, last_pull=None)), HOUR, NOW)
+    assert stalled.sentence.startswith("no pull from crm has gone well since")
 
 
 def test_a_push_of_which_much_is_refused() -> None:

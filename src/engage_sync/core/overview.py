@@ -24,10 +24,18 @@ class DriftView(TypedDict):
     overwritten: int
 
 
+class SilentView(TypedDict):
+    """Since when pulls that go well bring nothing new, and for how many seconds that is usual at most."""
+
+    since: str
+    usual: float
+
+
 class ConnectorView(TypedDict):
     """One connector. `holds` are the kinds of the brakes that it waits for; `records` the buckets of its last push,
     by object; `linked` its linked records; `cursor_at` the instant up to which the mirror of an object holds what the
-    CRM had. Instants are ISO 8601 in UTC, None where there was none yet."""
+    CRM had; `silent` the objects of which its pulls bring nothing new for too long. Instants are ISO 8601 in UTC, None
+    where there was none yet."""
 
     last_pull: str | None
     last_push: str | None
@@ -40,6 +48,7 @@ class ConnectorView(TypedDict):
     records: dict[str, dict[str, int]]
     linked: dict[str, int]
     cursor_at: dict[str, str | None]
+    silent: dict[str, SilentView]
 
 
 class EventsView(TypedDict):

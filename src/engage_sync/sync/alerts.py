@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from statistics import median
 from typing import TYPE_CHECKING
 
-from engage_sync.core.alerting import Alert, Condition, clock
+from engage_sync.core.alerting import Alert, Condition, clock, duration
 from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, EXIT_PARTIAL
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ def _connector(sight: Sight, name: str, missed: timedelta, now: datetime) -> lis
         *known,
         *_hold(sight, name, jobs),
         # Whoever knows that nothing can be asked knows that nothing comes.
-        *([] if known else _stalled(sight, name, jobs, missed, now)),
+        *(([] if known else _stalled(sight, name, jobs, missed, now)) or _silent(name, view)),
         *([] if view is None else [*_refused(name, view), *_volume(sight, name)]),
     ]
 
@@ -257,6 +257,18 @@ def _stalled(sight: Sight, name: str, jobs: Sequence[Job], missed: timedelta, no
         "`engage-sync status` and `engage-sync runs` show what ended the pulls; they are tried again by themselves."
     )
     return [Condition(f"stalled:{name}", f"no pull from {name} {what}\n{advice}")]
+
+
+def _silent(name: str, view: ConnectorView | None) -> list[Condition]:
+    """Tell when pulls go well and bring nothing: their cursor may stand without any error."""
+    if view is None or not view["silent"]:
+        return []
+    since = min(datetime.fromisoformat(one["since"]) for one in view["silent"].values())
+    usual = duration(timedelta(seconds=max(one["usual"] for one in view["silent"].values())))
+    which = ", ".join(sorted(view["silent"]))
+    what = f"nothing new has come from {name} since {clock(since)} ({which}), although its pulls go well: {usual}"
+    advice = "see in the CRM whether something has changed since that our user may see; `engage-sync pull --reconcile`"
+    return [Condition(f"stalled:{name}", f"{what} without are usual at most\n{advice} finds and mends what was lost.")]
 
 
 def _refused(name: str, view: ConnectorView) -> list[Condition]:

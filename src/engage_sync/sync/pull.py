@@ -13,6 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Connector, Cursor, Kind, Page, Record
 from engage_sync.errors import Misbehaved
+from engage_sync.sync.rhythm import Rhythm
 from engage_sync.sync.rows import iso_text
 from engage_sync.sync.wiring import Workspace, kind_of
 
@@ -79,8 +80,14 @@ def pull_object(
 
 def last_record_at(workspace: Workspace, name: str, object_: str) -> str | None:
     """Give when the last pull began that brought a record changed later than all before (ISO 8601); None: never."""
+    known = rhythm(workspace, name, object_)
+    return None if known is None else known.at.isoformat()
+
+
+def rhythm(workspace: Workspace, name: str, object_: str) -> Rhythm | None:
+    """Give how often pulls of an object bring something new; None where none has yet."""
     kept = workspace.state.note(f"last_record.{name}.{object_}")
-    return None if kept is None else str(json.loads(kept)["at"])
+    return None if kept is None else Rhythm.read(kept)
 
 
 def reached_at(workspace: Workspace, name: str, object_: str) -> str | None:
@@ -97,12 +104,11 @@ def _note_end(workspace: Workspace, name: str, object_: str, run: int) -> None:
 
 def _note_newest(workspace: Workspace, name: str, object_: str, newest: str, run: int) -> None:
     """Note that a pull brought something new. Every increment brings some records again; only a later stamp is new."""
-    key = f"last_record.{name}.{object_}"
-    kept = workspace.state.note(key)
-    known = "" if kept is None else str(json.loads(kept)["newest"])
-    of = workspace.state.run(run) if newest > known else None
+    known = rhythm(workspace, name, object_)
+    of = workspace.state.run(run) if newest > ("" if known is None else known.newest) else None
     if of is not None:
-        workspace.state.set_note(key, json.dumps({"at": of.started_at.isoformat(), "newest": newest}))
+        found = Rhythm(of.started_at, newest) if known is None else known.heard(of.started_at, newest)
+        workspace.state.set_note(f"last_record.{name}.{object_}", found.text())
 
 
 def as_rows(records: Sequence[Record]) -> pl.DataFrame:

@@ -10,11 +10,11 @@ from datetime import datetime
 import structlog
 
 from engage_sync.config.project import ConnectorFile
-from engage_sync.core.overview import ConnectorView, EventsView, Snapshot
+from engage_sync.core.overview import ConnectorView, EventsView, SilentView, Snapshot
 from engage_sync.errors import EngageError
 from engage_sync.events.freshness import newest_message_at
 from engage_sync.state.store import State
-from engage_sync.sync.pull import reached_at
+from engage_sync.sync.pull import reached_at, rhythm
 from engage_sync.sync.rows import iso_text
 from engage_sync.sync.shown import SNAPSHOT, stored
 from engage_sync.sync.status import ConnectorAnswer, status_json
@@ -56,7 +56,20 @@ def _connector(workspace: Workspace, file: ConnectorFile, answer: ConnectorAnswe
         "records": answer["records"],
         "linked": answer["linked"],
         "cursor_at": {item.object: reached_at(workspace, file.name, item.object) for item in file.objects},
+        "silent": _silent(workspace, file),
     }
+
+
+def _silent(workspace: Workspace, file: ConnectorFile) -> dict[str, SilentView]:
+    """Find the objects of which pulls that go well bring nothing new for far longer than usual."""
+    found: dict[str, SilentView] = {}
+    for item in file.objects:
+        known, reached = rhythm(workspace, file.name, item.object), reached_at(workspace, file.name, item.object)
+        if known is None or known.usual is None or reached is None:
+            continue
+        if known.silent_at(datetime.fromisoformat(reached)):
+            found[item.object] = {"since": iso_text(known.at), "usual": known.usual.total_seconds()}
+    return found
 
 
 def _events(workspace: Workspace, now: datetime, before: Snapshot | None) -> EventsView:
