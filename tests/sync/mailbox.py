@@ -1,5 +1,5 @@
 """A mail server on loopback that keeps what it got, and fails as it is told: `login`, `recipients`, `drop` (after the
-mail), `stall` (it greets nobody), or with a code after the mail."""
+mail), `stall` (it greets nobody), `drip` (its greeting never ends), or with a code after the mail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socketserver
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -43,6 +43,11 @@ class _Session(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         self.behaviour = self.mailbox.answers.pop(0) if self.mailbox.answers else "take"
         self.secure, self.login, self.to = isinstance(self.request, ssl.SSLSocket), "", []
+        if self.behaviour == "drip":
+            with suppress(OSError):
+                while not self.mailbox.ending.wait(0.01):
+                    self.wfile.write(b"2")
+            return
         if self.behaviour == "stall":
             self.mailbox.stalling.set()
             self.mailbox.ending.wait(PATIENCE)

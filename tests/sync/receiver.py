@@ -7,7 +7,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -29,13 +29,15 @@ class Got:
 
 @dataclass
 class Inbox:
-    """What came in, and what is answered next: a status, `drop` (no answer), `hang` (none until the end). After the
-    last of `answers` it is `otherwise`; what is about one of `bad` is answered by that."""
+    """What came in, and what is answered next: a status, `drop` (no answer), `hang` (none until the end), `drip`
+    (an answer that never ends, byte by byte). A message with one of the words in `unwanted` is answered by that. After
+    the last of `answers` it is `otherwise`; what is about one of `bad` is answered by that."""
 
     port: int
     answers: list[int | str] = field(default_factory=list)
     otherwise: int | str = 204
     bad: dict[str, int | str] = field(default_factory=dict)
+    unwanted: dict[str, int] = field(default_factory=dict)
     headers: dict[str, str] = field(default_factory=dict)
     got: list[Got] = field(default_factory=list)
     hanging: threading.Event = field(default_factory=threading.Event)
@@ -63,6 +65,9 @@ class Inbox:
             self.got.append(got)
             if self.bad and (answer := self.bad.get(json.loads(got.body)["external_id"])) is not None:
                 return answer
+            for word, code in self.unwanted.items():
+                if word.encode() in got.body:
+                    return code
             return self.answers.pop(0) if self.answers else self.otherwise
 
 
@@ -86,6 +91,11 @@ class _Handler(BaseHTTPRequestHandler):
             if answer == "hang":
                 inbox.hanging.set()
                 inbox.ending.wait(PATIENCE)
+            if answer == "drip":
+                self.wfile.write(b"HTTP/1.1 204 No Content\r\nX-Slow: ")
+                with suppress(OSError):
+                    while not inbox.ending.wait(0.01):
+                        self.wfile.write(b"a")
             if isinstance(answer, str):
                 self.close_connection = True
                 return

@@ -4,6 +4,7 @@ once, repeated until it is taken, and nothing held up or given away on the way."
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import socket
 import time
@@ -20,7 +21,8 @@ from engage_sync.core.alerting import Condition
 from engage_sync.errors import Unreachable
 from engage_sync.state.store import State
 from engage_sync.sync.alert_channels import NotTold, Unusable, channels
-from engage_sync.sync.teller import FIRST_PAUSE, LONGEST_PAUSE, OVERDUE, Teller, try_channels
+from engage_sync.sync.alert_line import FIRST_PAUSE, LONGEST_PAUSE, OVERDUE, STUCK
+from engage_sync.sync.teller import Teller, try_channels
 from engage_sync.sync.worked import AlertSettings
 from tests.sync.mailbox import Mailbox, mailbox
 from tests.sync.mortal import Death, Died, MortalDatabase
@@ -197,7 +199,9 @@ def test_a_dead_receiver_is_logged_once_and_holds_nothing_up(
     assert state.alerts()[0].untold == ()
 
 
-def test_receivers_that_stall_hold_up_neither_the_daemon_nor_each_other(state: State) -> None:
+def test_receivers_that_stall_hold_up_neither_the_daemon_nor_each_other(
+    state: State, logs: list[MutableMapping[str, Any]]
+) -> None:
     with receiver() as inbox, mailbox() as box:
         inbox.answers, box.answers = ["hang"] * 10, ["stall"] * 10
         telling = Telling(state, settings_for(inbox, box), seconds=PATIENCE)
@@ -209,6 +213,8 @@ def test_receivers_that_stall_hold_up_neither_the_daemon_nor_each_other(state: S
         assert inbox.hanging.wait(PATIENCE)
         assert box.stalling.wait(PATIENCE)
         assert [len(line.attempts) for line in telling.teller._lines.values()] == [3, 3]
+        assert [(line["log_level"], line["channel"]) for line in logs] == [("warning", "webhook"), ("warning", "mail")]
+        assert "has not ended within 60 seconds" in logs[0]["because"]
         assert not telling.teller.settle(0)
         inbox.answers, box.answers = [], []
         inbox.ending.set()
@@ -227,6 +233,68 @@ def test_no_answer_in_time_is_a_failure(state: State, inbox: Inbox, box: Mailbox
         (f"webhook: not told: {inbox.name}: no answer within 0.1 seconds", False),
         (f"mail: not told: {box.name}: no answer within 0.1 seconds", False),
     ]
+
+
+def test_an_answer_that_never_ends_is_a_failure(
+    state: State, inbox: Inbox, box: Mailbox, logs: list[MutableMapping[str, Any]]
+) -> None:
+    """Each byte comes in time; the whole does not."""
+    inbox.answers, box.answers = ["drip"], ["drip"]
+    telling = Telling(state, settings_for(inbox, box), seconds=0.1)
+    telling.look(PUSH)  # ends in time, or this would wait for long
+    telling.look(PUSH)
+    assert [(line["log_level"], line["channel"]) for line in logs] == [("warning", "webhook"), ("warning", "mail")]
+    assert all(re.search("no (whole )?answer within", line["because"]) for line in logs)  # a busy machine stalls, too
+    telling.look(PUSH, seconds=FIRST_PAUSE)
+    telling.look(PUSH)
+    assert state.alerts()[0].untold == ()
+    assert [*inbox.keys().values()] == [2]
+
+
+def test_an_alert_that_is_refused_holds_up_no_other(
+    state: State, inbox: Inbox, box: Mailbox, logs: list[MutableMapping[str, Any]]
+) -> None:
+    inbox.unwanted, box.answers = {"the pull": 400}, ["554", "take", "554", "take"]
+    telling = Telling(state, settings_for(inbox, box))
+    telling.look(PULL)
+    for _ in range(3):
+        telling.look(PULL, PUSH, minutes=1)
+    assert ["the pull" in text for text in texts(inbox)] == [True, False]
+    assert ["the pull" in one.get_content() for one in box.got] == [True, False]
+    telling.look(PUSH, seconds=FIRST_PAUSE, minutes=2)  # it goes well again, which is as little wanted
+    for _ in range(3):
+        telling.look(PUSH, seconds=1)
+    assert [(line["channel"], line["event"][:20]) for line in logs][:2] == [
+        *(("webhook", "an alert was refused"), ("mail", "an alert was refused"))
+    ]
+    inbox.unwanted = {}
+    for _ in range(4):
+        telling.look(PUSH, seconds=LONGEST_PAUSE)
+    assert all(not alert.untold for alert in state.alerts())
+
+
+def test_an_alert_that_only_fails_is_passed_over_by_what_is_about_something_else(state: State, inbox: Inbox) -> None:
+    """The receiver breaks over one message; what comes later about the same waits, so that a recovery is told last."""
+    inbox.unwanted = {"FAILING since 2026-06-01 12:00 UTC: the pull": 500}
+    telling = Telling(state, settings_for(inbox))
+    telling.look(PULL)
+    telling.look()
+    telling.look(PUSH, minutes=1)
+    for _ in range(2 * STUCK):  # one look begins an attempt, the next sees how it ended
+        telling.look(PUSH, minutes=2, seconds=LONGEST_PAUSE)
+    assert ["the push" in text for text in texts(inbox)[: STUCK + 1]] == [False] * STUCK + [True]
+    assert not any("RECOVERED" in text for text in texts(inbox))
+    inbox.unwanted = {}
+    for _ in range(6):
+        telling.look(PUSH, minutes=2, seconds=LONGEST_PAUSE)
+    assert ["RECOVERED" in text for text in texts(inbox)[-2:]] == [False, True]
+    assert all(not alert.untold for alert in state.alerts())
+
+
+def test_certificates_that_are_not_there_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/at/all")
+    ((sentence, delivered),) = try_channels(settings_for("https://127.0.0.1:1/s3cret"), "acme")
+    assert (delivered, "REQUESTS_CA_BUNDLE" in sentence, "s3cret" in sentence) == (False, True, False)
 
 
 def test_a_process_that_dies_before_it_notes_sends_again_under_the_same_key(

@@ -71,11 +71,13 @@ class Transitions:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is told to a channel at one time, under a key that stays the same when it is sent again."""
+    """What is told to a channel at one time, under a key that stays the same when it is sent again; `about` are the
+    names of the alerts that changed."""
 
     key: str
     at: datetime
     changes: tuple[Change, ...]
+    about: frozenset[str] = frozenset()
 
 
 def transitions(alerts: Iterable[Alert], observed: Iterable[Condition], now: datetime) -> Transitions:
@@ -153,12 +155,15 @@ def joined(stored: Sequence[Alert], alone: Mapping[str, Alert]) -> list[Alert]:
 
 def messages(alerts: Iterable[Alert], channel: str) -> list[Message]:
     """Give what is still to be told to a channel, the oldest first."""
-    groups: dict[tuple[datetime, str], list[Change]] = {}
+    groups: dict[tuple[datetime, str], list[tuple[str, Change]]] = {}
     for alert in alerts:
         for change in alert.untold:
             if channel in change.left:
-                groups.setdefault((change.at, change.key), []).append(change)
-    return [Message(key, at, tuple(groups[at, key])) for at, key in sorted(groups)]
+                groups.setdefault((change.at, change.key), []).append((alert.name, change))
+    return [
+        Message(key, at, tuple(change for _, change in found), frozenset(name for name, _ in found))
+        for (at, key), found in sorted(groups.items(), key=lambda group: group[0])
+    ]
 
 
 def subject(message: Message, place: str) -> str:

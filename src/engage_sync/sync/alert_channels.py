@@ -8,12 +8,12 @@ import json
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
 import requests
@@ -22,6 +22,7 @@ from urllib3.exceptions import HTTPError
 from engage_sync.connectors.addresses import is_loopback
 from engage_sync.core.alerting import Message, subject, text
 from engage_sync.errors import EngageError, Mistake
+from engage_sync.sync.bounded import Talk, at_most
 from engage_sync.sync.posting import address, host_and_port, session_for, why_silent
 
 if TYPE_CHECKING:
@@ -29,19 +30,24 @@ if TYPE_CHECKING:
 
 SECONDS = 10.0
 """To connect, and for each answer."""
+WHOLE = 5
+"""Times that, for all of an attempt: a receiver may speak drop by drop."""
 WEBHOOK, MAIL = "webhook", "mail"
 CHANNELS = (WEBHOOK, MAIL)
 MOST_TEXT = 12_000
 """Characters of a webhook's text; Slack cuts at 40,000, others earlier."""
 _LONGEST_PAUSE = 3_600.0
+_UNWANTED = frozenset({400, 413, 415, 422})
+"""Answers that are about what was sent, not about who sent it or where."""
 _PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 
 
 class NotTold(EngageError):
-    """An attempt failed. The text is a sentence without secrets; `pause` the seconds that the receiver asked for."""
+    """An attempt failed. The text is a sentence without secrets; `pause` the seconds that the receiver asked for.
+    `refused`: it is there, and does not want this message; another it may take."""
 
-    def __init__(self, what: str, pause: float | None = None) -> None:
-        self.pause = pause
+    def __init__(self, what: str, pause: float | None = None, *, refused: bool = False) -> None:
+        self.pause, self.refused = pause, refused
         super().__init__(what)
 
 
@@ -69,19 +75,23 @@ class Webhook:
         seconds = (self._seconds, self._seconds)
         try:
             with (
-                session_for(self._parts) as session,
+                _limited(self.name, self._seconds) as talk,
+                session_for(self._parts, talk) as session,
                 session.post(
                     self._url, data=body, headers=headers, timeout=seconds, allow_redirects=False, stream=True
                 ) as response,
             ):
                 code, asked = response.status_code, response.headers.get("Retry-After", "").strip()
+                talk.check()
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidProxyURL, UnicodeError):
             raise NotTold(f"{self.name}: nothing can be sent to this address") from None
         except (OSError, HTTPError) as error:
             raise NotTold(f"{self.name}: {why_silent(error, seconds)}") from None
+        except OSError:  # the library's own, before anything is sent
+            raise NotTold(f"{self.name}: the certificates that REQUESTS_CA_BUNDLE names cannot be read") from None
         if not 200 <= code < 300:
             wait = min(float(asked), _LONGEST_PAUSE) if asked.isascii() and asked.isdigit() else None
-            raise NotTold(f"{self.name} answered {code}", wait)
+            raise NotTold(f"{self.name} answered {code}", wait, refused=code in _UNWANTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,23 +121,19 @@ class Mail:
         that is sent again has the same Message-ID."""
         mail = self._mail(message, place)
         try:
-            client = self._connected()
-        except (OSError, smtplib.SMTPException) as error:
-            raise NotTold(f"{self.name}: {_smtp_reason(error, self._seconds)}") from None
-        try:
-            self._deliver(client, mail)
+            with _limited(self.name, self._seconds) as talk, closing(self._connected(talk)) as client:
+                self._deliver(client, mail)
         except (OSError, smtplib.SMTPException, UnicodeError, ValueError) as error:
-            raise NotTold(f"{self.name}: {_smtp_reason(error, self._seconds)}") from None
-        finally:
-            client.close()
+            refused = isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= 500
+            raise NotTold(f"{self.name}: {_smtp_reason(error, self._seconds)}", refused=refused) from None
 
-    def _connected(self) -> smtplib.SMTP:
+    def _connected(self, talk: Talk) -> smtplib.SMTP:
         server, seconds, here = self._server, self._seconds, socket.gethostname()
         # With our name given, smtplib asks no name server for it, which may take long.
         if server.scheme == "smtps":
             context = ssl.create_default_context()
-            return smtplib.SMTP_SSL(server.host, server.port, here, timeout=seconds, context=context)
-        return smtplib.SMTP(server.host, server.port, here, timeout=seconds)
+            return _SecureClient(talk, server.host, server.port, here, timeout=seconds, context=context)
+        return _Client(talk, server.host, server.port, here, timeout=seconds)
 
     def _deliver(self, client: smtplib.SMTP, mail: EmailMessage) -> None:
         if self._server.scheme == "smtp+starttls":
@@ -148,6 +154,35 @@ class Mail:
         mail["Auto-Submitted"] = "auto-generated"
         mail.set_content(text(message, place))
         return mail
+
+
+class _Client(smtplib.SMTP):
+    """A client whose connection belongs to a talk from the first byte on."""
+
+    def __init__(self, talk: Talk, *given: Any, **more: Any) -> None:
+        self._talk = talk
+        super().__init__(*given, **more)
+
+    def connect(self, *given: Any, **more: Any) -> tuple[int, bytes]:
+        """Connect, and hear the greeting."""
+        self._talk.goes_over(self)
+        return super().connect(*given, **more)
+
+
+class _SecureClient(_Client, smtplib.SMTP_SSL):
+    """The same, secured from the beginning."""
+
+
+@contextmanager
+def _limited(name: str, seconds: float) -> Iterator[Talk]:
+    """Give a talk for all of an attempt. Raises NotTold where it was cut off before its end."""
+    try:
+        with at_most(WHOLE * seconds) as talk:
+            yield talk
+    except Exception:
+        if talk.over:
+            raise NotTold(f"{name}: no whole answer within {WHOLE * seconds:g} seconds") from None
+        raise
 
 
 class Unusable:

@@ -13,6 +13,7 @@ from urllib3.exceptions import HTTPError
 
 from engage_sync.connectors.addresses import is_loopback
 from engage_sync.errors import Mistake
+from engage_sync.sync.bounded import Bounded, Talk
 
 CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 """The variables that may name the file of the certificates to trust."""
@@ -38,9 +39,13 @@ def host_and_port(parts: SplitResult) -> str:
     return host if parts.port is None else f"{host}:{parts.port}"
 
 
-def session_for(parts: SplitResult) -> requests.Session:
-    """Give a session that takes proxies and certificates from the environment: a .netrc would add somebody's login."""
+def session_for(parts: SplitResult, talk: Talk | None = None) -> requests.Session:
+    """Give a session that takes proxies and certificates from the environment: a .netrc would add somebody's login. All
+    that it sends and hears is within the limit of the talk, if there is one."""
     session = requests.Session()
+    if talk is not None:
+        session.mount("http://", Bounded(talk))
+        session.mount("https://", Bounded(talk))
     session.trust_env = False
     session.verify = next((os.environ[name] for name in CERTIFICATES if os.environ.get(name)), True)
     session.headers["User-Agent"] = f"engage-sync/{version('engage-sync')}"

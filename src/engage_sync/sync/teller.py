@@ -5,29 +5,19 @@ state before it is sent, and struck off after: a process that dies in between se
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-import structlog
-
 from engage_sync.core.alerting import Alert, Change, Condition, Message, advance, joined, messages, told
 from engage_sync.errors import EngageError
-from engage_sync.sync.alert_channels import CHANNELS, SECONDS, Channel, NotTold, channels, tried
+from engage_sync.sync.alert_channels import CHANNELS, SECONDS, channels, tried
+from engage_sync.sync.alert_line import Line
 from engage_sync.sync.alerts import STATE
 
 if TYPE_CHECKING:
     from engage_sync.sync.worked import AlertSettings
-
-FIRST_PAUSE = 15.0
-LONGEST_PAUSE = 900.0
-OVERDUE = 60.0
-"""Seconds after which an attempt counts as failed though it has not ended: a server that answers drop by drop."""
-MOST_OPEN = 3
-"""Attempts of one channel that may hang at the same time."""
 
 
 class AlertStore(Protocol):
@@ -38,48 +28,6 @@ class AlertStore(Protocol):
 
     def change_alerts(self, change: Callable[[Sequence[Alert]], Iterable[Alert]]) -> list[Alert]:
         """Change them in one transaction, and give them."""
-
-
-@dataclass(slots=True)
-class _Attempt:
-    """One message on its way through one channel."""
-
-    message: Message
-    channel: Channel
-    begun: float
-    error: str | None = None
-    pause: float | None = None
-    delivered: bool = False
-    thread: threading.Thread | None = None
-
-    def start(self, place: str) -> None:
-        self.thread = threading.Thread(target=self._go, args=(place,), name="alert", daemon=True)
-        self.thread.start()
-
-    def _go(self, place: str) -> None:
-        try:
-            self.channel.send(self.message, place)
-        except NotTold as error:
-            self.error, self.pause = str(error), error.pause
-        except Exception as error:  # noqa: BLE001  whatever it is, it may hold an address: only its kind is told
-            self.error = f"the attempt ended by a bug ({type(error).__name__})"
-        else:
-            self.delivered = True
-
-    @property
-    def over(self) -> bool:
-        return self.thread is None or not self.thread.is_alive()
-
-
-@dataclass(slots=True)
-class _Line:
-    """A channel as it goes: what is under way, and how long it is left alone."""
-
-    channel: Channel
-    attempts: list[_Attempt] = field(default_factory=list)
-    failed: int = 0
-    not_before: float = 0.0
-    complained: bool = False
 
 
 class Teller:
@@ -100,7 +48,7 @@ class Teller:
         self.store = store
         self._place, self._monotonic, self._seconds = place, monotonic, seconds
         self._settings: AlertSettings | None = None
-        self._lines: dict[str, _Line] = {}
+        self._lines: dict[str, Line] = {}
         self._book: list[Alert] = []
         self._alone: dict[str, Alert] = {}
         """What changed while the state was away."""
@@ -119,12 +67,14 @@ class Teller:
         before = self._settings
         self._settings = settings
         made = channels(settings, self._seconds)
-        same = {kind for kind in made if kind in self._lines and before is not None and before[kind] == settings[kind]}  # type: ignore[literal-required]  # the channels are keys
         for kind in self._lines.keys() - made.keys():
             del self._lines[kind]
-        for kind in made.keys() - same:
-            under_way = self._lines[kind].attempts if kind in self._lines else []
-            self._lines[kind] = _Line(made[kind], under_way)
+        for kind, channel in made.items():
+            line = self._lines.get(kind)
+            if line is None:
+                self._lines[kind] = Line(kind, channel, self._place, self._monotonic)
+            elif before is None or before[kind] != settings[kind]:  # type: ignore[literal-required]  # the channels are keys
+                line.use(channel)
 
     def tell(self, observed: Sequence[Condition], now: datetime) -> None:
         """Note what begins and ends, and send what is to be told. Returns without waiting for any receiver.
@@ -134,7 +84,7 @@ class Teller:
         self._collect()
         self._note(observed, now)
         for kind, line in self._lines.items():
-            self._send(kind, line)
+            line.send([one for one in messages(self._book, kind) if (one.key, kind) not in self._delivered])
 
     def load(self) -> None:
         """Learn what is known already, also from who told before. Raises Unreachable."""
@@ -191,40 +141,9 @@ class Teller:
         self._book = told(joined(self._book, self._alone), self._delivered)
 
     def _collect(self) -> None:
-        """See which attempts have ended, and how."""
+        """See what was delivered."""
         for kind, line in self._lines.items():
-            for attempt in [one for one in line.attempts if one.over]:
-                line.attempts.remove(attempt)
-                if attempt.delivered:
-                    self._delivered.add((attempt.message.key, kind))
-                    if line.complained:
-                        structlog.get_logger(__name__).info("alerts go out again", channel=kind)
-                    line.failed, line.not_before, line.complained = 0, 0.0, False
-                else:
-                    self._failed(kind, line, attempt.error or "the attempt ended by a bug", attempt.pause)
-
-    def _failed(self, kind: str, line: _Line, why: str, asked: float | None) -> None:
-        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**line.failed)
-        line.failed = min(line.failed + 1, 16)
-        line.not_before = self._monotonic() + max(pause, asked or 0.0)
-        if not line.complained:
-            log = structlog.get_logger(__name__)
-            log.warning("an alert did not go out; it is tried again until it does", channel=kind, because=why)
-        line.complained = True
-
-    def _send(self, kind: str, line: _Line) -> None:
-        """Begin the next attempt of a channel, unless one is under way or it is left alone."""
-        clock = self._monotonic()
-        if any(clock - attempt.begun < OVERDUE for attempt in line.attempts) or clock < line.not_before:
-            return
-        if len(line.attempts) >= MOST_OPEN:
-            return
-        waiting = (one for one in messages(self._book, kind) if (one.key, kind) not in self._delivered)
-        message = next(waiting, None)
-        if message is not None:
-            attempt = _Attempt(message, line.channel, clock)
-            line.attempts.append(attempt)
-            attempt.start(self._place)
+            self._delivered |= {(key, kind) for key in line.collect()}
 
 
 def try_channels(settings: AlertSettings, place: str, seconds: float = SECONDS) -> list[tuple[str, bool]]:
