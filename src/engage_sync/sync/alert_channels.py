@@ -87,8 +87,6 @@ class Webhook:
             raise NotTold(f"{self.name}: nothing can be sent to this address") from None
         except (OSError, HTTPError) as error:
             raise NotTold(f"{self.name}: {why_silent(error, seconds)}") from None
-        except OSError:  # the library's own, before anything is sent
-            raise NotTold(f"{self.name}: the certificates that REQUESTS_CA_BUNDLE names cannot be read") from None
         if not 200 <= code < 300:
             wait = min(float(asked), _LONGEST_PAUSE) if asked.isascii() and asked.isdigit() else None
             raise NotTold(f"{self.name} answered {code}", wait, refused=code in _UNWANTED)
