@@ -21,7 +21,7 @@ DONE = Job(
 
 
 def test_jobs_come_back_as_they_were_kept(place: Place, state: State) -> None:
-    token = state.take_lease("daemon", "daemon", 60.0).token
+    token = state.keep_lease("daemon", "daemon", 60.0).lease.token
     state.keep_jobs([PULL, DONE], token=token)
     with place.open() as other:
         assert other.jobs() == [PULL, DONE]
@@ -31,10 +31,10 @@ def test_jobs_come_back_as_they_were_kept(place: Place, state: State) -> None:
 
 
 def test_who_has_lost_the_lease_keeps_nothing(state: State) -> None:
-    lease = state.take_lease("daemon", "daemon", 60.0)
-    state.keep_jobs([PULL], token=lease.token)
-    state.release_lease(lease)
-    state.take_lease("daemon", "another daemon", 60.0)
+    kept = state.keep_lease("daemon", "daemon", 60.0)
+    state.keep_jobs([PULL], token=kept.lease.token)
+    kept.release()
+    state.keep_lease("daemon", "another daemon", 60.0)
     with pytest.raises(Locked, match="another daemon has taken over"):
-        state.keep_jobs([DONE], dropped=[PULL.name], token=lease.token)
+        state.keep_jobs([DONE], dropped=[PULL.name], token=kept.lease.token)
     assert state.jobs() == [PULL]

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from functools import partial
 
 import pytest
 
-from engage_sync.errors import Locked
+from engage_sync.errors import Locked, Unreachable
+from engage_sync.state import leases
 from engage_sync.state.database import Database, backend_of
 from engage_sync.state.keeper import Keeper
-from engage_sync.state.leases import Lease
 from engage_sync.state.store import State
 from tests.forks import fork
 
@@ -21,72 +23,106 @@ import sys
 from pathlib import Path
 from engage_sync.state.store import State
 state = State.open(sys.argv[1], key_file=Path(sys.argv[2]))
-state.take_lease("daemon", "daemon", 3600.0)
+state.keep_lease("daemon", "daemon", 3600.0)
 print("held", flush=True)
 sys.stdin.read()
 """
 LONG, OVER = 3_600.0, 0.0
 
 
-def keeper(place: Place, lease: Lease, times: list[float]) -> Keeper:
-    """Give a keeper whose clock shows the last of some times."""
-    return Keeper(Database(backend_of(place.url)), lease, LONG, clock=lambda: times[-1])
+def keeper(place: Place, times: list[float], seconds: float = LONG) -> Keeper:
+    """Take the lease `writer` by a clock that shows the last of some times."""
+    database = Database(backend_of(place.url))
+    return Keeper(database, partial(leases.take, database, "writer", "sync", seconds), seconds, clock=lambda: times[-1])
+
+
+def expire(state: State) -> None:
+    """Let all leases end, as they do when nobody renews them."""
+    with state._database.writing(fenced=False) as transaction:
+        transaction.run("UPDATE engage_lease SET renewed_at = 0, expires_at = 1")
+
+
+class Taker:
+    """Somebody else who takes the lease `writer`, in a thread. `events` says whether it got it, or who had it."""
+
+    def __init__(self, place: Place) -> None:
+        self.place, self.events = place, list[str]()
+        self.thread = threading.Thread(target=self._take)
+
+    def begin(self, state: State) -> None:
+        """Begin, until it waits for another transaction or has ended."""
+        self.thread.start()
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        while not self.events:
+            with state._database.reading() as transaction:
+                if transaction.first(waits) == (1,):
+                    break
+
+    def _take(self) -> None:
+        with self.place.open() as other:
+            try:
+                other.keep_lease("writer", "push", LONG)
+                self.events.append("taken")
+            except Locked as error:
+                self.events.append(str(error).partition(" (")[0])
 
 
 def test_one_holder_at_a_time_and_it_is_named(place: Place, state: State) -> None:
-    lease = state.take_lease("daemon", "daemon", LONG)
+    kept = state.keep_lease("daemon", "daemon", LONG)
     with place.open() as other, pytest.raises(Locked, match=rf"daemon on .* \(process {os.getpid()}\) since .* 3600 s"):
-        other.take_lease("daemon", "daemon", LONG)
-    assert [(one.name, one.token) for one in state.leases()] == [("daemon", lease.token)]
-    state.take_lease("writer", "sync", LONG)
+        other.keep_lease("daemon", "daemon", LONG)
+    assert [(one.name, one.token) for one in state.leases()] == [("daemon", kept.lease.token)]
+    state.keep_lease("writer", "sync", LONG)
     assert [one.name for one in state.leases()] == ["daemon", "writer"]
 
 
 def test_what_is_given_up_is_free_and_every_taking_has_a_higher_token(place: Place, state: State) -> None:
-    first = state.take_lease("daemon", "daemon", LONG)
-    state.release_lease(first)
+    first = state.keep_lease("daemon", "daemon", LONG)
+    first.release()
     assert state.leases() == []
     with place.open() as other:
-        second = other.take_lease("daemon", "daemon", LONG)
-        assert second.token > first.token
-        assert not state.renew_lease(first, LONG)
-        state.release_lease(first)
+        second = other.keep_lease("daemon", "daemon", LONG).lease
+        assert second.token > first.lease.token
+        leases.release(state._database, first.lease)
         assert [one.token for one in state.leases()] == [second.token], "only its holder gives a lease up"
+        assert not first.ask()
 
 
 def test_a_lease_that_ended_is_free_but_its_holder_may_renew_it_before_another_takes_it(
     place: Place, state: State
 ) -> None:
-    first = state.take_lease("daemon", "daemon", OVER)
+    first = state.keep_lease("daemon", "daemon", OVER)
     assert state.leases() == []
-    assert not state.renew_lease(first, LONG), "it never held"
-    second = state.take_lease("daemon", "daemon", LONG)
-    assert state.renew_lease(second, -1.0)
+    assert not first.ask(), "it never held"
+    second = state.keep_lease("daemon", "daemon", LONG)
+    expire(state)
+    assert second.ask()
+    expire(state)
     with place.open() as other:
-        third = other.take_lease("daemon", "daemon", LONG)
-    assert not state.renew_lease(second, LONG)
-    assert third.token == second.token + 1 == first.token + 2
+        third = other.keep_lease("daemon", "daemon", LONG)
+    assert not second.ask()
+    assert third.lease.token == second.lease.token + 1 == first.lease.token + 2
 
 
 def test_the_lease_of_a_dead_process_of_this_machine_is_free_at_once(place: Place, state: State) -> None:
     holder = fork(HOLDER, place.url, str(place.key_file), stdin=True)
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(Locked):
-        state.take_lease("daemon", "standby", LONG)
+        state.keep_lease("daemon", "standby", LONG)
     os.kill(holder.pid, signal.SIGKILL)
     holder.communicate()
-    assert state.take_lease("daemon", "standby", LONG).holder == "standby"
+    assert state.keep_lease("daemon", "standby", LONG).lease.holder == "standby"
 
 
 def test_a_keeper_that_is_late_asks_the_database_before_it_gives_up(place: Place, state: State) -> None:
     times = [0.0]
-    kept = keeper(place, state.take_lease("writer", "sync", LONG), times)
+    kept = keeper(place, times)
     kept.check()
     times.append(LONG + 1)
     kept.check()  # nobody has taken it
     with place.open() as other:
-        assert other.renew_lease(kept.lease, -1.0)
-        other.take_lease("writer", "sync", LONG)
+        expire(other)
+        other.keep_lease("writer", "sync", LONG)
     kept.check()  # by its own clock it holds
     times.append(3 * LONG)
     for _ in range(2):
@@ -94,18 +130,54 @@ def test_a_keeper_that_is_late_asks_the_database_before_it_gives_up(place: Place
             kept.check()
 
 
-def test_a_keeper_without_its_database_stops_when_its_time_is_over(place: Place, state: State) -> None:
+def test_a_keeper_without_its_database_stops_when_its_time_is_over(place: Place) -> None:
     if place.dialect != "sqlite":
         place = Place("sqlite", f"sqlite:///{place.key_file.with_name('other.db')}", place.key_file)
-    with place.open() as lone:
-        times = [0.0]
-        kept = keeper(place, lone.take_lease("writer", "sync", LONG), times)
-        place.file().unlink()
-        assert kept.renew(), "it may be back in time"
+        place.open().close()
+    times = [0.0]
+    kept = keeper(place, times)
+    place.file().unlink()
+    assert kept.renew(), "it may be back in time"
+    kept.check()
+    times.append(LONG)
+    with pytest.raises(Locked, match="could not be renewed in time"):
         kept.check()
+
+
+def test_what_the_taking_took_is_no_part_of_the_lease(place: Place, state: State) -> None:
+    times, database = [0.0], Database(backend_of(place.url))
+
+    def slowly() -> leases.Lease:
         times.append(LONG)
-        with pytest.raises(Locked, match="could not be renewed in time"):
-            kept.check()
+        return leases.take(database, "writer", "sync", LONG)
+
+    assert Keeper(database, slowly, LONG, clock=lambda: times[-1]).late
+    assert [one.holder for one in state.leases()] == ["sync"]
+
+
+def test_what_is_given_up_after_the_clock_was_put_back_is_free(place: Place, state: State) -> None:
+    kept = state.keep_lease("daemon", "daemon", 60.0)
+    state._database.backend.now = f"({type(state._database.backend).now} - 3600.0)"
+    kept.release()
+    assert state.leases() == []
+    assert state.keep_lease("daemon", "another daemon", 60.0).lease.token == kept.lease.token + 1
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+@pytest.mark.parametrize("before", [0, 1])
+def test_of_those_who_come_at_once_one_gets_it(place: Place, state: State, before: int) -> None:
+    """The first time, and when it is free again."""
+    for _ in range(before):
+        state.keep_lease("writer", "sync", LONG).release()
+    taker = Taker(place)
+    with state._database.writing(fenced=False) as transaction:  # what another's taking does
+        transaction.run(
+            "INSERT INTO engage_lease VALUES ('writer', 1, 'sync', 'a.example', '', 1, '', 1, 1e12)"
+            f" ON CONFLICT (name) DO UPDATE SET token = {before + 1}, host = excluded.host, expires_at = 1e12"
+        )
+        taker.begin(state)
+    taker.thread.join()
+    assert taker.events == ["sync on a.example"]
 
 
 def test_a_run_holds_the_lease_and_gives_it_up(place: Place, state: State) -> None:
@@ -120,8 +192,8 @@ def test_who_lost_the_lease_writes_nothing_more(place: Place, state: State) -> N
     with state.lock("engage-sync sync") as held:
         state.set_note("a", "1")
         with place.open() as other:
-            assert other.renew_lease(held.lease, -1.0)
-            other.take_lease("writer", "engage-sync push", LONG)
+            expire(other)
+            other.keep_lease("writer", "engage-sync push", LONG)
         with pytest.raises(Locked, match="another process has taken over"):
             state.set_note("a", "2")
         with pytest.raises(Locked):
@@ -129,6 +201,70 @@ def test_who_lost_the_lease_writes_nothing_more(place: Place, state: State) -> N
         assert state.note("a") == "1"
     assert [one.holder for one in state.leases()] == ["engage-sync push"]
     state.set_note("a", "3")
+
+
+def test_who_lost_the_lease_writes_no_frames_either(place: Place, state: State) -> None:
+    with state.lock("engage-sync sync"):
+        with place.open() as other:
+            expire(other)
+            other.keep_lease("writer", "engage-sync push", LONG)
+        with state._database.arrow() as arrow:
+            assert arrow.first("SELECT count(*) FROM engage_note") == (0,)  # reading harms nobody
+        with pytest.raises(Locked, match="another process has taken over"), state._database.arrow() as arrow:
+            arrow.run("INSERT INTO engage_note (key, value) VALUES ('a', 'too late')")
+        assert state.note("a") is None
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_who_loses_the_lease_in_a_transaction_commits_nothing(place: Place, state: State) -> None:
+    """On SQLite nobody can take it while somebody writes."""
+    with state.lock("engage-sync sync"), place.open() as other:
+        with pytest.raises(Locked), state._database.writing() as transaction:  # noqa: PT012 - in that order
+            transaction.run("INSERT INTO engage_note (key, value) VALUES ('a', 'too late')")
+            expire(other)
+            other.keep_lease("writer", "engage-sync push", LONG)
+        assert other.note("a") is None
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_nobody_takes_the_lease_between_the_last_question_and_the_commit(place: Place, state: State) -> None:
+    kept, events = state.keep_lease("writer", "sync", LONG), list[str]()
+    database = state._database
+
+    def take() -> None:
+        with place.open() as other:
+            other.keep_lease("writer", "push", LONG)
+            events.append("taken")
+
+    taker = threading.Thread(target=take)
+    with database.writing(fenced=False) as transaction:
+        kept.check_in(transaction)
+        assert kept.ask(), "renewing goes on meanwhile"
+        expire(state)
+        taker.start()
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        while not events:
+            with database.reading() as looking:
+                if looking.first(waiting) == (1,):
+                    break
+        events.append("committed")
+    taker.join()
+    assert events == ["committed", "taken"]
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])
+def test_who_goes_silent_before_the_commit_keeps_nobody_waiting(place: Place, state: State) -> None:
+    kept, database = state.keep_lease("writer", "sync", LONG), state._database
+    database.backend.hurried = database.backend.hurried.replace("5000", "50")
+    with pytest.raises(Unreachable), database.writing(fenced=False) as transaction:  # noqa: PT012 - in that order
+        transaction.run("INSERT INTO engage_note (key, value) VALUES ('a', 'too late')")
+        kept.check_in(transaction)
+        expire(state)
+        with place.open() as other:
+            assert other.keep_lease("writer", "push", LONG).lease.token == kept.lease.token + 1
+    assert state.note("a") is None
 
 
 FREEZES = """

@@ -37,9 +37,9 @@ class MortalDatabase(Database):
         self._left, self._armed = death.steps, death.armed
 
     @contextmanager
-    def writing(self, *, durable: bool = False) -> Iterator[Transaction]:
+    def writing(self, *, durable: bool = False, fenced: bool = True) -> Iterator[Transaction]:
         self._step()
-        with super().writing(durable=durable) as transaction:
+        with super().writing(durable=durable, fenced=fenced) as transaction:
             yield transaction
         self._step()
 

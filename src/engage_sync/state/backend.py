@@ -67,6 +67,12 @@ class Backend(ABC):
     """Suffix that makes text a document."""
     now: str
     """The SQL of the database's clock, in seconds since 1970."""
+    taking: str
+    """Suffix of a query: its row is nobody else's to the end of the transaction. Waits for who has it."""
+    standing: str
+    """Suffix of a query: nobody takes its row before the end of the transaction; its plain columns may be changed."""
+    hurried: str
+    """The SQL of a value that ends a transaction in which nothing is asked for some seconds."""
 
     @abstractmethod
     def connect(self) -> Connection:

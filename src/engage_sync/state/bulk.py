@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import adbc_driver_manager as adbc
 import polars as pl
 
-from engage_sync.state.backend import Backend
+from engage_sync.state.backend import Backend, Row
 
 Schema = Mapping[str, type[pl.DataType]]
 SQLITE_BATCH_ROWS = "16384"
@@ -26,6 +26,8 @@ class Arrow:
         """Open a connection and begin."""
         self.backend = backend
         self._staged: set[str] = set()
+        self.wrote = False
+        """Whether the transaction under way changed something."""
         self._database = backend.arrow()
         try:
             self._connection = adbc.AdbcConnection(self._database)
@@ -39,13 +41,14 @@ class Arrow:
     def commit(self) -> None:
         """Keep what was written, and begin again."""
         self._connection.commit()
+        self.wrote = False
 
     def drop_staged(self) -> None:
         """Drop every staged frame, for the next user of this connection."""
         if self._staged:
             for name in self._staged:
                 self.run(f"DROP TABLE IF EXISTS {name}")
-            self._connection.commit()
+            self.commit()
             self._staged.clear()
 
     def alive(self) -> bool:
@@ -89,9 +92,15 @@ class Arrow:
 
     def run(self, sql: str) -> int:
         """Run one statement; give the number of rows it changed, -1 where the driver does not say."""
+        self.wrote = True
         with adbc.AdbcStatement(self._connection) as statement:
             statement.set_sql_query(sql)
             return int(statement.execute_update())
+
+    def first(self, sql: str) -> Row | None:
+        """Give the first row of a query, None without one."""
+        found = self._query(sql)
+        return None if found.is_empty() else found.row(0)
 
     def read(self, sql: str, schema: Schema) -> pl.DataFrame:
         """Give the rows of a query as a frame of exactly this schema; the query names its columns in that order.

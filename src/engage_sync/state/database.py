@@ -72,14 +72,21 @@ class Spare(Generic[Kept]):
             return True
 
 
+class Asked(Protocol):
+    """A transaction, of rows or of frames, that answers a question."""
+
+    def first(self, sql: str, /) -> Row | None:
+        """Give the first row of a query, None without one."""
+
+
 class Fence(Protocol):
     """Says whether this process may still write. Both raise Locked where it may not."""
 
     def check(self) -> None:
-        """Ask, without the database where possible."""
+        """Ask before a transaction, without the database where possible."""
 
-    def check_in(self, transaction: Transaction) -> None:
-        """Ask inside the transaction that writes."""
+    def check_in(self, transaction: Asked) -> None:
+        """Ask inside the transaction, as the last before its commit: to that, the answer holds."""
 
 
 class Database:
@@ -104,21 +111,30 @@ class Database:
             yield transaction
 
     @contextmanager
-    def writing(self, *, durable: bool = False) -> Iterator[Transaction]:
-        """Write in one transaction: all of it stands, or nothing. `durable` outlives a power cut too."""
+    def writing(self, *, durable: bool = False, fenced: bool = True) -> Iterator[Transaction]:
+        """Write in one transaction: all of it stands, or nothing. `durable` outlives a power cut too. Only what the
+        fence itself asks is not `fenced`."""
+        fence = self.fence if fenced else None
+        if fence is not None:
+            fence.check()
         with self._transaction(write=True, durable=durable) as transaction:
             yield transaction
+            if fence is not None:
+                fence.check_in(transaction)
 
     @contextmanager
     def arrow(self) -> Iterator[Arrow]:
         """Read and write frames in one transaction. Never inside `reading` or `writing`."""
         self._demand_open()
-        if self.fence is not None:
-            self.fence.check()
+        fence = self.fence
+        if fence is not None:
+            fence.check()
         with self.sentences(), self.backend.for_arrow():
             arrow = self._take_arrow()
             try:
                 yield arrow
+                if fence is not None and arrow.wrote:
+                    fence.check_in(arrow)
                 arrow.commit()
                 arrow.drop_staged()
             except BaseException:
@@ -126,6 +142,15 @@ class Database:
                 raise
             if self._closed or not self._arrows.give(arrow):
                 arrow.close()
+
+    @contextmanager
+    def behind(self, fence: Fence) -> Iterator[None]:
+        """Have `fence` asked in every transaction that writes, for the length of a `with` block."""
+        self.fence = fence
+        try:
+            yield
+        finally:
+            self.fence = None
 
     @contextmanager
     def sentences(self) -> Iterator[None]:
@@ -154,10 +179,7 @@ class Database:
             cursor = connection.cursor()
             try:
                 self.backend.begin(cursor, write=write, durable=durable)
-                transaction = Transaction(cursor, self.backend.mark)
-                if write and self.fence is not None:
-                    self.fence.check_in(transaction)
-                yield transaction
+                yield Transaction(cursor, self.backend.mark)
                 connection.commit()
             except BaseException:
                 # The cursor first: while an error remembers it, SQLite keeps the file of a closed connection open.
@@ -177,6 +199,7 @@ class Database:
             if self.backend.alive(connection, idle):
                 return connection
             connection.close()
+            self._close_spare()  # what ended this one, as a server's restart does, has ended the others
         return self.backend.connect()
 
     def _take_arrow(self) -> Arrow:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 from engage_sync.errors import Locked
-from engage_sync.state import instants
+from engage_sync.state import instants, leases
 from engage_sync.state.backend import Row, Value
-from engage_sync.state.database import Database, Transaction
+from engage_sync.state.database import Database
 
 DAEMON = "daemon"
 """The lease of who schedules."""
@@ -48,7 +48,8 @@ def keep_jobs(database: Database, kept: Iterable[Job], dropped: Iterable[str], t
     another's by now."""
     replaced = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
     with database.writing() as transaction:
-        _hold(transaction, token)
+        if not leases.holds(transaction, database.backend, DAEMON, token):
+            raise Locked("another daemon has taken over")
         for job in kept:
             transaction.run(
                 f"INSERT INTO engage_job ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' for _ in _COLUMNS)})"
@@ -57,12 +58,6 @@ def keep_jobs(database: Database, kept: Iterable[Job], dropped: Iterable[str], t
             )
         for name in dropped:
             transaction.run("DELETE FROM engage_job WHERE name = ?", name)
-
-
-def _hold(transaction: Transaction, token: int) -> None:
-    """Make sure, to the end of the transaction, that nobody has taken the lease since."""
-    if transaction.run("UPDATE engage_lease SET token = token WHERE name = ? AND token = ?", DAEMON, token) != 1:
-        raise Locked("another daemon has taken over")
 
 
 def _values(job: Job) -> list[Value]:

@@ -14,7 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from engage_sync.errors import Locked
-from engage_sync.state.database import Database, Transaction
+from engage_sync.state.backend import Backend
+from engage_sync.state.bulk import literal
+from engage_sync.state.database import Asked, Database, Transaction
 
 CORRECTION = 1.0
 """Seconds by which the database's clock may go back without counting as put back."""
@@ -54,44 +56,54 @@ class Lease:
 def take(database: Database, name: str, holder: str, seconds: float, *, even_from_this_process: bool = False) -> Lease:
     """Take a lease for so long. Raises Locked while somebody else holds it; `even_from_this_process` tells that what
     this process holds is over."""
-    with database.writing() as transaction:
-        now = _now(transaction, database)
-        found = _find(transaction, name, now)
-        over = found is None or found.free or (even_from_this_process and found.of_this_process)
-        if found is None or over:
-            return _taken(transaction, name, holder, now, seconds, token=1 if found is None else found.token + 1)
-        if found.left > found.length + CORRECTION:
-            _count_anew(transaction, found, now)
-    raise Locked(f"{found.told} holds the lease, for {min(found.left, found.length):.0f} s at least")
 
+    def demand(found: Lease) -> None:
+        if not (found.free or (even_from_this_process and found.of_this_process)):
+            _count_anew(database, found)
+            raise Locked(f"{found.told} holds the lease, for {min(found.left, found.length):.0f} s at least")
 
-def _taken(transaction: Transaction, name: str, holder: str, now: float, seconds: float, *, token: int) -> Lease:
-    since = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    lease = Lease(name, token, holder, socket.gethostname(), _place(), os.getpid(), since, seconds, seconds)
-    transaction.run(
-        "INSERT INTO engage_lease (name, token, holder, host, place, pid, since, renewed_at, expires_at)"
-        f" VALUES (?, ?, ?, ?, ?, ?, ?, {now!r}, {now + seconds!r}) ON CONFLICT (name) DO UPDATE SET"
-        " token = excluded.token, holder = excluded.holder, host = excluded.host, place = excluded.place,"
-        " pid = excluded.pid, since = excluded.since, renewed_at = excluded.renewed_at,"
-        " expires_at = excluded.expires_at",
-        *(name, token, holder, lease.host, lease.place, lease.pid, since),
-    )
+    with database.reading() as transaction:  # who only stands by waits for nobody that writes
+        known = _read(transaction, database, name)
+    for found in known:
+        demand(found)
+    with database.writing(fenced=False) as transaction:
+        transaction.run(
+            "INSERT INTO engage_lease (name, token, holder, host, place, pid, since, renewed_at, expires_at)"
+            " VALUES (?, 0, '', '', '', 0, '', 0, 0) ON CONFLICT (name) DO NOTHING",
+            name,
+        )
+        transaction.all(f"SELECT token FROM engage_lease WHERE name = ?{database.backend.taking}", name)
+        (found,) = _read(transaction, database, name)
+        demand(found)
+        now, since = _now(transaction, database), datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        lease = Lease(
+            name, found.token + 1, holder, socket.gethostname(), _place(), os.getpid(), since, seconds, seconds
+        )
+        transaction.run(
+            "UPDATE engage_lease SET token = ?, holder = ?, host = ?, place = ?, pid = ?, since = ?,"
+            f" renewed_at = {now!r}, expires_at = {now + seconds!r} WHERE name = ?",
+            *(lease.token, holder, lease.host, lease.place, lease.pid, since, name),
+        )
     return lease
 
 
-def _count_anew(transaction: Transaction, lease: Lease, now: float) -> None:
-    """Let a lease end its length from now: it was renewed by a clock that was put back since, and who held it may have
+def _count_anew(database: Database, lease: Lease) -> None:
+    """Let a lease that was renewed by a clock that was put back since end its length from now: who held it may have
     died where that cannot be seen. Who lives renews it before."""
-    transaction.run(
-        f"UPDATE engage_lease SET renewed_at = {now!r}, expires_at = {now + lease.length!r}"
-        " WHERE name = ? AND token = ?",
-        *(lease.name, lease.token),
-    )
+    if lease.left <= lease.length + CORRECTION:
+        return
+    with database.writing(fenced=False) as transaction:
+        now = _now(transaction, database)
+        transaction.run(
+            f"UPDATE engage_lease SET renewed_at = {now!r}, expires_at = {now + lease.length!r}"
+            " WHERE name = ? AND token = ?",
+            *(lease.name, lease.token),
+        )
 
 
 def renew(database: Database, lease: Lease, seconds: float) -> bool:
     """Hold on to a lease for so long from now; False when another process has it, or it was given up."""
-    with database.writing() as transaction:
+    with database.writing(fenced=False) as transaction:
         now = _now(transaction, database)
         return (
             transaction.run(
@@ -103,37 +115,43 @@ def renew(database: Database, lease: Lease, seconds: float) -> bool:
         )
 
 
-def holds(transaction: Transaction, lease: Lease) -> bool:
-    """Tell whether nobody has taken a lease since."""
-    row = transaction.first("SELECT token FROM engage_lease WHERE name = ?", lease.name)
-    return row is not None and row[0] == lease.token
+def holds(transaction: Asked, backend: Backend, name: str, token: int) -> bool:
+    """Tell whether nobody has taken a lease since the taking with this token. Then nobody does before the transaction
+    ends, which a database on a server sees to when the process goes silent; renewing goes on."""
+    row = transaction.first(
+        f"SELECT token, {backend.hurried} FROM engage_lease WHERE name = {literal(name)}{backend.standing}"
+    )
+    return row is not None and row[0] == token
 
 
 def release(database: Database, lease: Lease) -> None:
     """Give a lease up, if it is still ours. Its token stays, so that the next one is higher."""
-    with database.writing() as transaction:
+    with database.writing(fenced=False) as transaction:
         transaction.run(
-            "UPDATE engage_lease SET expires_at = renewed_at WHERE name = ? AND token = ?", lease.name, lease.token
+            "UPDATE engage_lease SET renewed_at = 0, expires_at = 0 WHERE name = ? AND token = ?",
+            *(lease.name, lease.token),
         )
 
 
 def leases(database: Database) -> list[Lease]:
     """Give the leases that somebody holds."""
     with database.reading() as transaction:
-        now = _now(transaction, database)
-        rows = transaction.all("SELECT name FROM engage_lease ORDER BY name")
-        found = [_find(transaction, str(name), now) for (name,) in rows]
-    return [one for one in found if one is not None and not one.free]
+        return [one for one in _read(transaction, database) if not one.free]
 
 
-def _find(transaction: Transaction, name: str, now: float) -> Lease | None:
-    columns = "name, token, holder, host, place, pid, since, expires_at, renewed_at"
-    row = transaction.first(f"SELECT {columns} FROM engage_lease WHERE name = ?", name)
-    if row is None:
-        return None
-    text = [str(value) for value in row]
-    ends, renewed = float(text[7]), float(text[8])
-    return Lease(text[0], int(text[1]), text[2], text[3], text[4], int(text[5]), text[6], ends - now, ends - renewed)
+def _read(transaction: Transaction, database: Database, name: str | None = None) -> list[Lease]:
+    """Give all leases by name, or one, as they stand by the database's clock."""
+    columns = f"name, token, holder, host, place, pid, since, expires_at, renewed_at, {database.backend.now}"
+    query = f"SELECT {columns} FROM engage_lease"
+    rows = (
+        transaction.all(f"{query} ORDER BY name") if name is None else transaction.all(f"{query} WHERE name = ?", name)
+    )
+    return [_lease(*(str(value) for value in row)) for row in rows]
+
+
+def _lease(name: str, token: str, holder: str, host: str, place: str, pid: str, since: str, *instants: str) -> Lease:
+    end, renewed, now = map(float, instants)
+    return Lease(name, int(token), holder, host, place, int(pid), since, end - now, end - renewed)
 
 
 def _now(transaction: Transaction, database: Database) -> float:

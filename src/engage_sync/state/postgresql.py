@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -45,6 +46,9 @@ class PostgreSQL(Backend):
     dialect = "postgresql"
     mark = "%s"
     now = "extract(epoch FROM clock_timestamp())::float8"
+    taking = " FOR UPDATE"
+    standing = " FOR KEY SHARE"
+    hurried = "set_config('idle_in_transaction_session_timeout', '5000', true)"
     as_document = "::jsonb"
 
     def __init__(self, uri: str) -> None:
@@ -72,7 +76,7 @@ class PostgreSQL(Backend):
         actual = cast("psycopg.Connection[tuple[object, ...]]", connection)
         if actual.closed:
             return False
-        if idle < IDLE_TRUSTED:
+        if idle < IDLE_TRUSTED and not _heard(actual):
             return True
         try:
             actual.execute("SELECT 1")
@@ -162,6 +166,13 @@ class PostgreSQL(Backend):
         if isinstance(error, psycopg.Error | adbc_driver_manager.Error) and _LOST.search(str(error)):
             return _first_line(error)
         return None
+
+
+def _heard(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
+    """Tell whether the server said something to an idle connection: as a rule that it hangs up."""
+    look = select.poll()
+    look.register(connection.fileno(), select.POLLIN)
+    return bool(look.poll(0))
 
 
 def _try_lock(connection: psycopg.Connection[tuple[object, ...]]) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 
 import polars as pl
 
@@ -24,6 +25,7 @@ from engage_sync.state.alerts import AlertMemory
 from engage_sync.state.background import Schedule
 from engage_sync.state.database import Database
 from engage_sync.state.dump import Dump, dumping
+from engage_sync.state.keeper import Keeper
 from engage_sync.state.leases import Lease
 from engage_sync.state.tallies import Tally
 
@@ -74,17 +76,13 @@ class Safekeeping(Schedule, AlertMemory):
         """Give the drift that a run met as it was kept, None when it kept none."""
         return drift_rows.listed(self._database, run)
 
-    def take_lease(self, name: str, holder: str, seconds: float) -> Lease:
+    def keep_lease(self, name: str, holder: str, seconds: float) -> Keeper:
         """Take a lease for so long. Raises Locked, naming who has it, while another process holds it."""
-        return lease_rows.take(self._database, name, holder, seconds)
+        return self._keep_lease(name, holder, seconds)
 
-    def renew_lease(self, lease: Lease, seconds: float) -> bool:
-        """Hold on to a lease for so long from now; False when it is another's by now."""
-        return lease_rows.renew(self._database, lease, seconds)
-
-    def release_lease(self, lease: Lease) -> None:
-        """Give a lease up, if it is still ours."""
-        lease_rows.release(self._database, lease)
+    def _keep_lease(self, name: str, holder: str, seconds: float, *, even_from_this_process: bool = False) -> Keeper:
+        take = partial(lease_rows.take, self._database, name, holder, seconds)
+        return Keeper(self._database, partial(take, even_from_this_process=even_from_this_process), seconds)
 
     def leases(self) -> list[Lease]:
         """Give the leases that somebody holds."""

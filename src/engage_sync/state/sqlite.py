@@ -51,6 +51,8 @@ class SQLite(Backend):
     dialect = "sqlite"
     mark = "?"
     now = "(julianday('now') - 2440587.5) * 86400.0"
+    taking = standing = ""
+    hurried = "NULL"
     as_document = ""
 
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 
 import polars as pl
 
-from engage_sync.errors import Unreachable
 from engage_sync.state import deliveries as delivery_rows
 from engage_sync.state import history as history_rows
-from engage_sync.state import leases as lease_rows
 from engage_sync.state import links as link_rows
 from engage_sync.state import mirror, notes, objects, plans, population, runs, written
 from engage_sync.state import outcomes as outcome_rows
@@ -27,7 +24,6 @@ from engage_sync.state import transitions as transition_rows
 from engage_sync.state import verdicts as verdict_rows
 from engage_sync.state.database import Database, backend_of
 from engage_sync.state.keeper import Keeper
-from engage_sync.state.leases import Lease
 from engage_sync.state.memory import ConnectorMemory
 from engage_sync.state.migrate import migrate, refuse_other
 from engage_sync.state.outcomes import OutcomeRow
@@ -94,18 +90,11 @@ class State(Safekeeping):
         with ExitStack() as held:
             with self._database.sentences():
                 held.enter_context(self._database.backend.lock(owner))
-            keeper = Keeper(self._database, self._take_writer(owner, lease), lease)
+            # Under the run lock, what an earlier run of this process could not give up is no hindrance.
+            keeper = self._keep_lease(WRITER, owner, lease, even_from_this_process=True)
             held.enter_context(keeper.renewing())
-            self._database.fence = keeper
+            held.enter_context(self._database.behind(keeper))
             yield keeper
-
-    def _take_writer(self, owner: str, seconds: float) -> Lease:
-        """Take the lease under the run lock: what an earlier run of this process could not give up is no hindrance."""
-        take = partial(lease_rows.take, self._database, WRITER, owner, seconds, even_from_this_process=True)
-        try:
-            return take()
-        except Unreachable:  # it may have been a connection that waited here while the server was restarted
-            return take()
 
     # Runs
 

@@ -18,6 +18,7 @@ import structlog
 
 from engage_sync.errors import EngageError, Locked, Mistake, Unreachable
 from engage_sync.state.jobs import Job
+from engage_sync.state.keeper import RENEWALS
 from engage_sync.state.store import WRITER, State
 from engage_sync.sync.agenda import COMPUTE, Batch, after, choose, group_of, planned, resumed
 from engage_sync.sync.children import Child, Ended, Runner
@@ -29,7 +30,8 @@ from engage_sync.sync.stint import UNFINISHED, Unborn, Working
 from engage_sync.sync.worked import JobDone, Settings, Worked
 
 AGAIN = 5.0
-"""Seconds after which work is tried again that somebody else's run was in the way of, and a database that failed."""
+"""Seconds after which work is tried again that somebody else's run was in the way of, and at the latest a database that
+failed."""
 RELOAD = 60.0
 """Seconds after which, while the database fails, the configuration is read again, with the secrets that it names."""
 LOOK = 1.0
@@ -192,8 +194,10 @@ class Daemon:
             self.state = self._opening(settings, self._root)
         elif self.trouble is not None and self._ticks() < self._next_try:
             return
-        self.post.tend(self.state, settings["daemon"]["lease"])
+        answered = self.post.tend(self.state, settings["daemon"]["lease"])
         if self.trouble is not None:
+            if not answered:
+                return
             self._log.info("the state database answers again")
             self.trouble = None
         if self.leads and not self.led:
@@ -242,7 +246,8 @@ class Daemon:
         if self.trouble != str(error):
             self._log.error("the state database does not serve", because=str(error))
         tick = self._ticks()
-        self.trouble, self._next_try = str(error), tick + AGAIN
+        lease = AGAIN if self.settings is None else self.settings["daemon"]["lease"]
+        self.trouble, self._next_try = str(error), tick + min(AGAIN, lease / RENEWALS)
         if tick >= self._next_reload:  # the password may have changed in a file that is none of the project's
             self._next_reload = tick + RELOAD
             self.configuration.reload()
@@ -252,7 +257,7 @@ class Daemon:
         if self.state is None:
             return
         try:
-            self.post.leave(self.state)
+            self.post.leave()
         except EngageError as error:
             self._log.warning("the lease was not given up", because=str(error))
         self.post.lost()
