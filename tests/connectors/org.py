@@ -61,7 +61,9 @@ def salesforce(
     """Give a bare connector with short time limits that does not wait for jobs."""
     settings = Salesforce.Settings.model_validate({"auth": auth or credentials(sandbox)})
     kept = memory if memory is not None else Kept()
-    return Salesforce(settings, kept, sleep=lambda _: None)
+    made = Salesforce(settings, kept)
+    made.turnstile = Gate({}, sleep=lambda _: None)
+    return made
 
 
 def hardened(connector: Connector, pauses: list[float] | None = None) -> Observed:

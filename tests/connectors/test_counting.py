@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from engage_sync.connectors.base import CallKind, Quota, Turnstile
+from engage_sync.connectors.base import CallKind, Quota
 from engage_sync.connectors.counting import Counting, ended_as
 from engage_sync.connectors.halt import Halt
+from engage_sync.connectors.throttle import Gate
 from engage_sync.errors import Stopped, Suspended
 
 CLOSED = Quota(closed=Suspended("the day is over", why="daily limit"))
@@ -34,7 +35,7 @@ def test_how_a_call_ended(told: tuple[int | None, Quota | None, float | None], n
 
 
 def test_calls_are_counted_by_kind_and_end() -> None:
-    counting = Counting(Turnstile(), Halt())
+    counting = Counting(Gate({}), Halt())
     for kind, status in ((CallKind.READ, 200), (CallKind.READ, 200), (CallKind.WRITE, 503), (CallKind.LOGIN, None)):
         counting.enter(kind)
         counting.leave(kind, status=status)
@@ -44,7 +45,7 @@ def test_calls_are_counted_by_kind_and_end() -> None:
 
 def test_what_was_not_sent_is_not_counted() -> None:
     halt = Halt()
-    counting = Counting(Turnstile(), halt)
+    counting = Counting(Gate({}), halt)
     halt.stop("ended")
     with pytest.raises(Stopped):
         counting.enter(CallKind.READ)

@@ -10,12 +10,21 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from engage_sync.connectors.base import Change, Outcome, Status
+from engage_sync.connectors.base import CallKind, Change, Cursor, Kind, Outcome, Page, Rate, Status
 from engage_sync.connectors.halt import Halt
 from engage_sync.connectors.throttle import Gate
 from engage_sync.connectors.wrappers import NOT_SENT, STOPPED, Observed, harden
 from engage_sync.errors import Locked, Stopped, Transient
 from tests.connectors.test_wrappers import KIND, PAGE, Fake, changes, written
+
+
+class Calling(Fake):
+    """A CRM whose pull is a call."""
+
+    def pull(self, kind: Kind, cursor: Cursor | None) -> Page:
+        self.turnstile.enter(CallKind.READ)
+        self.turnstile.leave(CallKind.READ, status=200)
+        return super().pull(kind, cursor)
 
 
 def hard(inner: Fake, halt: Halt) -> Observed:
@@ -66,6 +75,23 @@ def test_a_pause_ends_with_the_wish() -> None:
         crm.pull(KIND, None)
     assert time.monotonic() - begun < 50
     timer.join()
+
+
+def test_waiting_for_a_turn_or_a_job_ends_with_the_wish() -> None:
+    """After a 429 that asks for a long pause, and in a pause of the connector's own."""
+    for waits in (lambda crm: crm.pull(KIND, None), lambda crm: crm.turnstile.pause(100.0)):
+        halt, gate = Halt(), Gate({CallKind.READ: Rate("calls", 100, 1.0)})
+        crm = harden(Calling(), gate=gate, halt=halt)
+        crm.pull(KIND, None)
+        gate.enter(CallKind.READ)
+        gate.leave(CallKind.READ, status=429, pause=100.0)
+        timer = threading.Timer(0.05, halt.stop, ["ended by SIGTERM"])
+        timer.start()
+        begun = time.monotonic()
+        with pytest.raises(Stopped, match="ended by SIGTERM"):
+            waits(crm)
+        assert time.monotonic() - begun < 50
+        timer.join()
 
 
 def test_a_guard_is_asked_before_writes_alone() -> None:

@@ -236,16 +236,14 @@ class Noting(Wrapper):
 
 @dataclass
 class Days(Project):
-    """The project, whose Salesforce connector waits for jobs by the clock, and writes `by_jobs` when told so."""
+    """The project, whose Salesforce connector writes `by_jobs` when told so."""
 
     by_jobs: bool = False
     sent: list[str] = field(default_factory=list)
 
     def hardened(self, connector: Connector, **settings: Any) -> Observed:
-        if isinstance(connector, Salesforce):
-            connector._sleep = self.clock.advance
-            if self.by_jobs:
-                vars(connector)["limits"] = replace(connector.limits, whole_above=1)
+        if isinstance(connector, Salesforce) and self.by_jobs:
+            vars(connector)["limits"] = replace(connector.limits, whole_above=1)
         return super().hardened(Noting(connector, self.sent), **settings)
 
 

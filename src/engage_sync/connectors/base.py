@@ -8,6 +8,7 @@ observation are wrappers with this same interface (`wrappers.py`), never part of
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -314,6 +315,10 @@ class Turnstile:
         self, kind: CallKind, *, status: int | None, quota: Quota | None = None, pause: float | None = None
     ) -> None:
         """Say how the call ended: HTTP `status` (None without an answer), the quota told, seconds to pause all."""
+
+    def pause(self, seconds: float) -> None:
+        """Wait, as for a job of the CRM's. Use it in place of `time.sleep`: what ends the process ends it, too."""
+        time.sleep(seconds)
 
 
 class Connector(ABC):

@@ -1,21 +1,24 @@
-"""The turnstile that counts: every HTTP call of a connector by kind, and how it ended. It lets calls pass to the one
-behind it, unless the process must end, and decides nothing else."""
+"""The turnstile that counts: every HTTP call of a connector by kind, and how it ended. It lets calls pass to the gate
+behind it, unless the process must end, which also ends every pause there; it decides nothing else."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Callable
 from threading import Lock
 
 from engage_sync.connectors.base import CallKind, Quota, Turnstile
 from engage_sync.connectors.halt import Halt
+from engage_sync.connectors.throttle import Gate
 
 
 class Counting(Turnstile):
-    """Counts the calls that pass on to another turnstile. `ended` counts them by kind and outcome, as `ended_as` names
+    """Counts the calls that pass on to the gate. `ended` counts them by kind and outcome, as `ended_as` names
     it."""
 
-    def __init__(self, onward: Turnstile, halt: Halt) -> None:
-        self._onward, self._halt, self._lock = onward, halt, Lock()
+    def __init__(self, gate: Gate, halt: Halt, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._gate, self._halt, self._sleep, self._lock = gate, halt, sleep, Lock()
         self.calls: Counter[CallKind] = Counter()
         self.ended: Counter[tuple[str, str]] = Counter()
 
@@ -23,17 +26,21 @@ class Counting(Turnstile):
         """Let a call pass, or raise what the process must end for."""
         writing = kind is CallKind.WRITE
         self._halt.check(writing=writing)
-        self._onward.enter(kind)
+        self._gate.enter(kind, self._halt.pause)
         if writing:
             self._halt.check(writing=True)  # it may have waited long for its turn
         with self._lock:
             self.calls[kind] += 1
 
+    def pause(self, seconds: float) -> None:
+        """Wait, or raise what the process must end for."""
+        self._halt.pause(seconds, self._sleep)
+
     def leave(
         self, kind: CallKind, *, status: int | None, quota: Quota | None = None, pause: float | None = None
     ) -> None:
         """Count how a call ended."""
-        self._onward.leave(kind, status=status, quota=quota, pause=pause)
+        self._gate.leave(kind, status=status, quota=quota, pause=pause)
         with self._lock:
             self.ended[kind.value, ended_as(status, quota, pause)] += 1
 

@@ -77,10 +77,9 @@ class Salesforce(Connector):
         *,
         timeout: tuple[float, float] = TIMEOUT,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.quota_key = quota_key(settings)
-        self._memory, self._sleep = memory, sleep
+        self._memory = memory
         self._http = Transport(settings, timeout=timeout, clock=clock)
         self._shapes: dict[str, Shape] = {}
         self._tasks = salesforce_tasks.Tasks(self._http, self._shape)
@@ -106,8 +105,8 @@ class Salesforce(Connector):
     def pull(self, kind: Kind, cursor: Cursor | None) -> Page:
         """Fetch one page: of the full load, of an increment, or of the deleted records that end both."""
         shape = self._shape(kind.object)
-        salesforce_bulk.settle(self._http, self._memory, kind.object, sleep=self._sleep)
-        return salesforce_pull.pull(self._http, kind, shape, cursor, sleep=self._sleep)
+        salesforce_bulk.settle(self._http, self._memory, kind.object, sleep=self.turnstile.pause)
+        return salesforce_pull.pull(self._http, kind, shape, cursor, sleep=self.turnstile.pause)
 
     def push(self, kind: Kind, changes: Sequence[Change]) -> Iterator[Outcome]:
         """Update records: up to 2,000 by collections, more by Bulk jobs. Of tasks: create them, each once."""
@@ -117,7 +116,7 @@ class Salesforce(Connector):
             shape = self._shape(kind.object)
             sizes = salesforce_push.Sizes(whole_above=self.limits.whole_above or len(changes))
             yield from salesforce_push.push(
-                self._http, kind, changes, shape, self._memory, sleep=self._sleep, sizes=sizes
+                self._http, kind, changes, shape, self._memory, sleep=self.turnstile.pause, sizes=sizes
             )
 
     def read(self, kind: Kind, ids: Sequence[str]) -> Page:

@@ -24,6 +24,8 @@ MARGIN = 0.01
 """Seconds a slot stays taken beyond its interval: clocks of two machines do not tick alike."""
 POLL = 0.005
 """Seconds between looks when all slots are taken by calls still open."""
+Pause = Callable[[float, Callable[[float], None]], None]
+"""Waits so many seconds, as a rule by the function given."""
 
 
 class Window:
@@ -228,16 +230,24 @@ class Gate(Turnstile):
         """Give the limits that hold now: declared with the connector, or learned from answers."""
         return {kind: window.rate for kind, window in self._windows.items()}
 
-    def enter(self, kind: CallKind) -> None:
-        """Wait for a slot. Raises Suspended when the day's share is used up, or the CRM answers nothing more."""
+    def enter(self, kind: CallKind, pause: Pause | None = None) -> None:
+        """Wait for a slot; `pause`, if given, waits with this gate's sleep and may raise. Raises Suspended when the
+        day's share is used up, or the CRM answers nothing more."""
         if kind is CallKind.LOGIN:
             self.day.login()
         else:
             self.day.spend(self.share)
         window = self._windows.get(kind)
         while window is not None and (wait := window.take(self._clock())) > 0:
-            self._sleep(wait)
+            if pause is None:
+                self._sleep(wait)
+            else:
+                pause(wait, self._sleep)
         self._sent.at = self._clock()
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        self._sleep(seconds)
 
     def leave(
         self, kind: CallKind, *, status: int | None, quota: Quota | None = None, pause: float | None = None

@@ -293,10 +293,10 @@ class ReadOnly(Wrapper):
 class Observed(Wrapper):
     """Counts calls, pages and outcomes, and logs one line a step: a page at debug level, a whole step at info."""
 
-    def __init__(self, inner: Connector, gate: Gate, halt: Halt) -> None:
+    def __init__(self, inner: Connector, gate: Gate, halt: Halt, sleep: Callable[[float], None]) -> None:
         super().__init__(inner)
         self._gate = gate
-        self._counting = Counting(inner.turnstile, halt)
+        self._counting = Counting(gate, halt, sleep)
         inner.turnstile = self._counting
         self._log = structlog.get_logger(__name__).bind(connector=inner.name)
         self.pages = 0
@@ -386,4 +386,4 @@ def harden(
     gate.day.begin()
     halt = halt or Halt()
     hardened: Connector = Throttled(Retrying(connector, sleep=lambda seconds: halt.pause(seconds, sleep)), gate)
-    return Observed(ReadOnly(hardened) if read_only else hardened, gate, halt)
+    return Observed(ReadOnly(hardened) if read_only else hardened, gate, halt, sleep)
