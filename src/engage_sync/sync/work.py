@@ -30,7 +30,8 @@ from engage_sync.sync.worked import AlertSettings, JobDone, Settings, Worked
 __all__ = ["Project", "Worked", "settings_of", "work"]
 
 Opening = Callable[[Project], AbstractContextManager[Workspace]]
-_ENDS = {Locked: "locked", Stopped: "stopped", Suspended: "suspended"}
+NOT_DONE = {Locked.exit_code: "locked", Stopped.exit_code: "stopped"}
+"""How a job went that ended with such a code, whoever kept the error to itself: it is not done."""
 BEHIND = "the clock lies before the newest recorded run: nothing was computed"
 
 
@@ -50,10 +51,7 @@ def work(
     problems: list[str] = []
     try:
         with opening(project) as workspace, workspace.halt.at_signal():
-            for job in jobs:
-                done.append(_do(workspace, job, clock))
-                if done[-1]["status"] == "stopped":
-                    break
+            done.extend(_do(workspace, job, clock) for job in jobs)  # once asked to end, the rest is told as stopped
             mirror, snapshot = _mirror(workspace), take(workspace, clock())
     except EngageError as error:
         problems.append(str(error))
@@ -173,7 +171,8 @@ def _reported(job: str, started: datetime, ended: datetime, report: Report) -> J
             for bucket, count in buckets.items():
                 counts[bucket] = counts.get(bucket, 0) + count
     told = [*(f"{name}: {text}" for name, text in report.errors.items()), *_sentences(report.holds)]
-    status = "suspended" if report.suspended and report.status == "failed" else report.status
+    ended_as = NOT_DONE.get(report.exit, report.status)
+    status = "suspended" if report.suspended and ended_as == "failed" else ended_as
     return {
         **_told(job, started, ended, status, report.exit, run=report.run, message="; ".join(told) or None),
         "pulled": report.pulled,
@@ -188,7 +187,7 @@ def _sentences(holds: Sequence[Hold]) -> list[str]:
 
 
 def _failed(job: str, started: datetime, ended: datetime, error: EngageError) -> JobDone:
-    status = next((word for kind, word in _ENDS.items() if isinstance(error, kind)), "failed")
+    status = "suspended" if isinstance(error, Suspended) else NOT_DONE.get(error.exit_code, "failed")
     told = _told(job, started, ended, status, error.exit_code, message=str(error))
     name = job.partition(":")[2]
     return {**told, "errors": {name: str(error)} if name else {}}
