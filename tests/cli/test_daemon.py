@@ -21,6 +21,7 @@ from engage_sync.sandbox.server import Sandbox
 from engage_sync.sync.children import GRACE, Process
 from engage_sync.sync.notify_systemd import Systemd
 from tests.cli.conftest import Run
+from tests.forks import fork
 
 PROGRAM = Path(sys.executable).with_name("engage-sync")
 PATIENCE = 90.0
@@ -148,6 +149,41 @@ def test_a_child_that_does_not_end_is_ended() -> None:
         os.sched_yield()
     assert ended.worked is None
     assert "SIGKILL" in ended.why
+
+
+ENDLESS = """
+import signal, threading
+from engage_sync.cli.work import end_with_the_daemon
+asked = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: asked.set())
+threading.Thread(target=end_with_the_daemon, args=(0.1,), daemon=True).start()
+print("works", flush=True)
+asked.wait()
+print("asked", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_child_whose_daemon_is_gone_ends_whatever_it_does() -> None:
+    child = fork(ENDLESS, stdin=True)
+    assert child.stdout.readline() == "works\n"
+    assert child.stdin is not None
+    child.stdin.close()
+    assert child.stdout.readline() == "asked\n"
+    assert child.wait(30) == -signal.SIGKILL
+
+
+def test_the_id_of_a_child_that_has_ended_is_left_alone() -> None:
+    """It may be another's by now."""
+    child = Process([sys.executable, "-S", "-c", "print('{}')"])
+    while (ended := child.ended()) is None:
+        os.sched_yield()
+    with subprocess.Popen(["sleep", "100"], start_new_session=True) as another:
+        child._process.pid = another.pid
+        child.stop()
+        assert child.ended() is ended
+        another.terminate()
+        assert another.wait(10) == -signal.SIGTERM
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ import typer
 
 from engage_sync.cli.logs import configure
 from engage_sync.cli.options import HERE, ProjectFolder, clock
+from engage_sync.sync.children import GRACE
 
 if TYPE_CHECKING:
     from engage_sync.sync.work import Project
@@ -33,7 +35,7 @@ def work(
     """Do jobs for the daemon, which reads the answer."""
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints is no part of the answer
-    threading.Thread(target=_end_with_the_daemon, name="daemon gone", daemon=True).start()
+    threading.Thread(target=end_with_the_daemon, name="daemon gone", daemon=True).start()
     configure()
     from engage_sync.sync import wiring  # noqa: PLC0415  start-up: --help needs none of it
     from engage_sync.sync.work import work as do  # noqa: PLC0415  start-up: --help needs none of it
@@ -48,8 +50,13 @@ def work(
         json.dump(worked, stream, ensure_ascii=False, default=str)
 
 
-def _end_with_the_daemon() -> None:
-    """Wait until stdin ends, which the daemon holds open as long as it lives."""
+def end_with_the_daemon(grace: float = GRACE) -> None:
+    """Wait until stdin ends, which the daemon holds open as long as it lives; then ask for the end, and in `grace`
+    seconds make it: a long step that never asks whether it should end would keep the next daemon waiting."""
     while os.read(0, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(grace)
+    if os.getpgrp() == os.getpid():  # as the daemon starts it
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)

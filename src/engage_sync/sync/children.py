@@ -73,6 +73,7 @@ class Process:
     def __init__(self, line: Sequence[str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._stopped_at: float | None = None
+        self._ended: Ended | None = None
         self._too_long = False
         self._out = bytearray()
         self.log = b""
@@ -102,6 +103,8 @@ class Process:
 
     def ended(self) -> Ended | None:
         """Give how it ended, None while it runs; one that had its time since it was asked to end is killed."""
+        if self._ended is not None:
+            return self._ended  # its id may be another's by now
         if self._process.poll() is None:
             if self._too_long or (self._stopped_at is not None and self._clock() - self._stopped_at >= GRACE):
                 self._signal(signal.SIGKILL)
@@ -113,11 +116,12 @@ class Process:
             if stream is not None:
                 with suppress(OSError):
                     stream.close()
-        return self._how()
+        self._ended = self._how()
+        return self._ended
 
     def stop(self) -> None:
         """Ask it to end."""
-        if self._stopped_at is None:
+        if self._stopped_at is None and self._ended is None:
             self._stopped_at = self._clock()
             self._signal(signal.SIGTERM)
 
