@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import ClassVar
 
-from engage_sync.connectors.base import Connector, FieldSpec, Kind, Memory, Role
+from engage_sync.connectors.base import Connector, FieldSpec, Kind, Memory, Role, Turnstile
 from engage_sync.connectors.salesforce import Salesforce
 from engage_sync.connectors.throttle import Gate
 from engage_sync.connectors.wrappers import Observed, harden
@@ -55,6 +55,13 @@ def certificate(sandbox: SalesforceSandbox) -> dict[str, str]:
     }
 
 
+class Hurried(Turnstile):
+    """Lets all calls pass, and waits for nothing."""
+
+    def pause(self, seconds: float) -> None:
+        """Go on at once."""
+
+
 def salesforce(
     sandbox: SalesforceSandbox, memory: Memory | None = None, auth: Mapping[str, str] | None = None
 ) -> Salesforce:
@@ -62,7 +69,7 @@ def salesforce(
     settings = Salesforce.Settings.model_validate({"auth": auth or credentials(sandbox)})
     kept = memory if memory is not None else Kept()
     made = Salesforce(settings, kept)
-    made.turnstile = Gate({}, sleep=lambda _: None)
+    made.turnstile = Hurried()
     return made
 
 

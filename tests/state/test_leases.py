@@ -306,7 +306,7 @@ def test_a_run_that_froze_loses_lock_and_lease_and_writes_nothing_more(place: Pl
 def test_a_lease_from_before_the_clock_was_put_back_ends_all_the_same(place: Place, state: State) -> None:
     """Its holder died where that cannot be seen, and had renewed by a clock a day ahead: it ends its length after
     another has asked. A holder that lives renews it and keeps it."""
-    lease = state.take_lease("daemon", "daemon", 0.05)
+    kept = state.keep_lease("daemon", "daemon", 0.05)
 
     def shift(seconds: int) -> None:
         with Database(backend_of(place.url)).writing() as transaction:
@@ -318,13 +318,13 @@ def test_a_lease_from_before_the_clock_was_put_back_ends_all_the_same(place: Pla
     shift(86_400)
     with place.open() as other:
         with pytest.raises(Locked, match="for 0 s at least"):
-            other.take_lease("daemon", "daemon", LONG)
-        assert state.renew_lease(lease, 0.05)
+            other.keep_lease("daemon", "daemon", LONG)
+        assert kept.ask()
         shift(86_400)
         while True:
             try:
-                taken = other.take_lease("daemon", "daemon", LONG)
+                taken = other.keep_lease("daemon", "daemon", LONG)
                 break
             except Locked:
                 os.sched_yield()
-    assert taken.token == lease.token + 1
+    assert taken.lease.token == kept.lease.token + 1

@@ -95,7 +95,7 @@ def test_a_job_that_was_cut_off_is_told_as_not_done(
     assert [(one["job"], one["status"]) for one in worked["jobs"]] == [(job, status), ("compact", next_one)]
 
     batch = Batch(((job, (job,)), ("compact", ("compact",))))
-    working = Working(Lost(), batch, 0.0, people.clock(), {}, over=LIMIT)
+    working = Working(Lost(), batch, 0.0, people.clock(), {}, people.root, None, over=LIMIT)
     told = working.told(Ended(worked), people.clock())
     if error is Stopped:  # by its time limit, it has failed
         assert (told[job]["status"], told[job]["exit"], told[job]["message"]) == ("failed", 5, LIMIT)

@@ -18,8 +18,9 @@ from engage_sync.errors import Locked, Mistake
 from engage_sync.sandbox.faults import Fault
 from engage_sync.state.store import State
 from engage_sync.sync.children import Ended
-from engage_sync.sync.daemon import Daemon, open_state
+from engage_sync.sync.daemon import Daemon
 from engage_sync.sync.notify_systemd import Systemd
+from engage_sync.sync.post import open_state
 from engage_sync.sync.service import Signals, keep_going, once
 from engage_sync.sync.service import begin as begin_service
 from engage_sync.sync.watching import Watching

@@ -9,7 +9,8 @@ from pathlib import Path
 from engage_sync.errors import Unreachable
 from engage_sync.sandbox.faults import Fault
 from engage_sync.state.store import State
-from engage_sync.sync.daemon import Daemon, open_state
+from engage_sync.sync.daemon import Daemon
+from engage_sync.sync.post import open_state
 from engage_sync.sync.watching import Watching
 from engage_sync.sync.worked import Settings
 from tests.sync.command import answer, engage

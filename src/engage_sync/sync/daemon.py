@@ -16,7 +16,7 @@ from typing import Protocol
 
 import structlog
 
-from engage_sync.errors import EngageError, Locked, Mistake, Unreachable
+from engage_sync.errors import EngageError, Locked, Mistake
 from engage_sync.state.jobs import Job
 from engage_sync.state.keeper import RENEWALS
 from engage_sync.state.store import WRITER, State
@@ -24,7 +24,7 @@ from engage_sync.sync.agenda import COMPUTE, Batch, after, choose, group_of, pla
 from engage_sync.sync.children import Child, Ended, Runner
 from engage_sync.sync.configuration import Configuration
 from engage_sync.sync.freshness import Freshness
-from engage_sync.sync.post import Post
+from engage_sync.sync.post import Post, open_state
 from engage_sync.sync.shown import stored
 from engage_sync.sync.stint import UNFINISHED, Unborn, Working
 from engage_sync.sync.worked import JobDone, Settings, Worked
@@ -44,14 +44,6 @@ class Observer(Protocol):
 
     def __call__(self, daemon: Daemon, now: datetime) -> None:
         """Look at the daemon; raises nothing but EngageError."""
-
-
-def open_state(settings: Settings, root: Path) -> State:
-    """Open a project's state. Raises Unreachable, too, while an older version writes in what is to be upgraded."""
-    try:
-        return State.open(settings["database"], key_file=root / "var" / "memory.key")
-    except Locked as error:
-        raise Unreachable(str(error)) from error
 
 
 class Daemon:
@@ -188,26 +180,25 @@ class Daemon:
     # The state database and the lease
 
     def _look_after_state(self, settings: Settings, now: datetime) -> None:
-        if self.state is None:
-            if self._ticks() < self._next_try:
-                return
-            self.state = self._opening(settings, self._root)
-        elif self.trouble is not None and self._ticks() < self._next_try:
+        if (self.state is None or self.trouble is not None) and self._ticks() < self._next_try:
             return
+        self.state = self.state or self._opening(settings, self._root)
         answered = self.post.tend(self.state, settings["daemon"]["lease"])
-        if self.trouble is not None:
-            if not answered:
-                return
+        if self.trouble is not None and answered:
             self._log.info("the state database answers again")
             self.trouble = None
+        if self.trouble is None:
+            self._lead_or_stand_by(self.state, settings, now)
+
+    def _lead_or_stand_by(self, state: State, settings: Settings, now: datetime) -> None:
         if self.leads and not self.led:
-            self._take_over(self.state, now)
+            self._take_over(state, now)
         if self._working is not None and self._working.result is not None and not self._awaits(self._working):
             self._working = None
         if not self.leads:
             if self.led:
                 self._stand_down("another daemon has taken over")
-            self.jobs = {job.name: job for job in self.state.jobs()}
+            self.jobs = {job.name: job for job in state.jobs()}
             return
         self._plan(settings, now)
         while self._step(settings, now):

@@ -9,21 +9,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 from engage_sync.errors import Locked, Unreachable
 from engage_sync.state.jobs import DAEMON
 from engage_sync.state.keeper import RENEWALS, Keeper
 from engage_sync.state.leases import Lease
 from engage_sync.state.store import State
+from engage_sync.sync.worked import Settings
 
 HOLDER = "engage-sync daemon"
 PATIENCE = 0.2
 """Seconds that a renewal is waited for at once."""
 
 
+def open_state(settings: Settings, root: Path) -> State:
+    """Open a project's state. Raises Unreachable, too, while an older version writes in what is to be upgraded."""
+    try:
+        return State.open(settings["database"], key_file=root / "var" / "memory.key")
+    except Locked as error:
+        raise Unreachable(str(error)) from error
+
+
 class Post:
-    """One daemon's claim. `holder` is who has it, as far as known, and has had no time to lose it before `until` (seconds
-    of the daemon's clock): nothing is known of later."""
+    """One daemon's claim. `holder` is who has it, as far as known, and cannot have lost it before `until` (seconds of
+    the daemon's clock): nothing is known of later."""
 
     def __init__(self, ticks: Callable[[], float]) -> None:
         self._ticks = ticks
