@@ -104,3 +104,18 @@ def test_settings_are_checked_again_with_their_secrets(tmp_path: Path, monkeypat
     monkeypatch.setenv("BASE", "ftp://crm.example")
     text = HUBSPOT.replace('"${TOKEN}"', "x") + "base_url: ${BASE}\n"
     assert failure(hubspot(tmp_path, text)) == "connectors/hubspot.yaml:6: `base_url` must match pattern '^https?://'"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("pilots", "the model has no segment `pilots` of users; did you mean `pilot`?"),
+        ("large", "`large` is a segment of accounts, and `contacts` shows users; valid here: `pilot`"),
+    ],
+)
+def test_an_object_names_a_segment_of_its_own_entity(tmp_path: Path, name: str, told: str) -> None:
+    model = "segments: {pilot: {entity: user, where: events > 1}, large: {entity: account, where: users > 1}}\n"
+    text = HUBSPOT.replace("{entity: user, ", "{entity: user, only: NAME, ")
+    (file,) = loaded(tmp_path, model=model, hubspot=text.replace("NAME", "pilot")).connectors
+    assert [one.only for one in file.objects] == ["pilot", None]
+    assert refused(tmp_path, model=model, hubspot=text.replace("NAME", name)) == [f"connectors/hubspot.yaml:4: {told}"]

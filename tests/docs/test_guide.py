@@ -61,15 +61,17 @@ def test_the_fields_are_in_the_crm(followed: Followed) -> None:
     assert all(one["engage_reasons"] for one in written if one["engage_user_type"])
 
 
-def test_few_records_first_then_all_then_none(followed: Followed) -> None:
+def test_one_segment_first_then_all_then_none(followed: Followed) -> None:
     _, typed = followed
-    pushes = [one.out for one in typed if re.search(r"^engage-sync (sync|approve 7)$", one.block.text, re.M)]
-    runs = [re.search(r"^Run \d+: (\w+), \d+ read and (\d+) write calls\.$", out, re.M) for out in pushes]
-    ends = [(run[1], int(run[2])) for run in runs if run is not None]
-    assert [status for status, _ in ends] == ["ok", "held", "ok", "ok"]
-    few, held, all_, none = (calls for _, calls in ends)
-    assert 0 == held < few < all_
+    pushes = [one.out for one in typed if re.search(r"^engage-sync sync$", one.block.text, re.M)]
+    runs = [re.search(r"^Run \d+: ok, \d+ read and (\d+) write calls\.$", out, re.M) for out in pushes]
+    few, all_, none = (int(run[1]) for run in runs if run is not None)
+    assert 0 < few < all_
     assert none == 0
+    outside = [[int(count) for count in re.findall(r"(\d+) outside", out)] for out in pushes]
+    assert [len(counts) for counts in outside] == [8, 0, 0], "of four objects: in the plan, and in the run"
+    assert outside[0][:4] == outside[0][4:]
+    assert min(outside[0]) > 10
 
 
 def test_every_link_of_the_guide_leads_somewhere() -> None:

@@ -14,6 +14,7 @@ from engage_sync.cli.output import ERR, say, table
 from engage_sync.cli.verified import print_verified
 
 if TYPE_CHECKING:
+    from polars import DataFrame
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
 SHOWN_CHANGES = 40
 SHOWN_MOVES = 15
-BUCKETS = ("written", "unchanged", "drift_kept", "ambiguous", "unlinked", "gone", "refused", "held", "failed")
+BUCKETS = (
+    *("written", "unchanged", "drift_kept", "outside", "ambiguous", "unlinked", "gone", "refused", "held", "failed"),
+)
+OUTSIDE = "outside"
 
 
 class Drawn:
@@ -171,8 +175,16 @@ def holds_records(connectors: Mapping[str, Mapping[str, Mapping[str, int]]]) -> 
 
 def _counted(counts: Mapping[str, int]) -> str:
     """Name the buckets that hold records."""
-    held = [f"{counts[bucket]:,} {bucket.replace('_', ' ')}" for bucket in BUCKETS if counts[bucket]]
+    held = [f"{counts[bucket]:,} {bucket.replace('_', ' ')}" for bucket in BUCKETS if counts.get(bucket)]
     return ", ".join(held) or "none"
+
+
+def _parted(changes: DataFrame) -> tuple[DataFrame, int]:
+    """Give the changes of a plan that a person wants to read, and how many records have others."""
+    if not changes.height:
+        return changes, 0
+    outside = changes["decision"] == OUTSIDE
+    return changes.filter(~outside), changes.filter(outside).n_unique(["connector", "object", "record"])
 
 
 def print_plan(report: Report) -> None:
@@ -182,10 +194,12 @@ def print_plan(report: Report) -> None:
         if (sentence := price.sentence(name)) is not None:
             say(escape(sentence) + ".")
     _print_moves(report)
-    changes = report.changes
+    changes, outside = _parted(report.changes)
+    if outside:
+        say(f"{outside:,} records are outside of the segment that `only` of their object names; they stay as they are.")
     if not changes.height:
         if report.exit == 0:
-            say("Nothing to write: the CRM holds what is wanted.")
+            say("Nothing to write: the CRM holds what is wanted." if not outside else "Nothing to write inside of it.")
         return
     from engage_sync.sync.drift_answers import set_by  # noqa: PLC0415  start-up: --help needs none of it
 

@@ -192,6 +192,7 @@ class ObjectBuilder:
             match_domain=match.domain,
             read=self._read(name, entity, definition.read),
             write=write,
+            only=self._only(name, entity, definition.only),
         )
 
     def _check_object(self, name: str, entity: Entity) -> None:
@@ -219,6 +220,20 @@ class ObjectBuilder:
             self.problems.at_key(self.document, location, what)
         if len(set(_fields(match))) < len(_fields(match)):
             self.problems.at_key(self.document, location, "one field cannot hold two different keys of `match`")
+
+    def _only(self, name: str, entity: Entity, segment: str | None) -> str | None:
+        """Give the segment that an object names, if the model has it for this entity."""
+        if segment is None or self.sources is None:
+            return segment
+        its = {one.name for one in self.model.segments_of(entity)}
+        if segment not in its:
+            other = Entity.ACCOUNT if entity is Entity.USER else Entity.USER
+            theirs = any(one.name == segment for one in self.model.segments_of(other))
+            what = f"`{segment}` is a segment of {other}s, and `{name}` shows {entity}s" if theirs else ""
+            what = what or f"the model has no segment `{segment}` of {entity}s"
+            closest = nearest(segment, its) if its else "declare one under `segments` of config/model.yaml"
+            self.problems.at_value(self.document, ("objects", name, "only"), f"{what}; {closest}")
+        return segment
 
     def _managed(self, name: str, entity: Entity, field_name: str, value: str | LongField) -> ManagedField:
         location: Path = ("objects", name, "write", field_name)

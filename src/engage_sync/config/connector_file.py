@@ -83,6 +83,11 @@ class ObjectDefinition(Definition):
     entity: EntityName = Field(description="Whose values the object shows.")
     match: MatchSection = Field(default_factory=MatchSection, description="How records are matched.")
     read: list[NonEmpty] = Field(default_factory=list, description="Further fields to read.")
+    only: NonEmpty | None = Field(
+        None,
+        description="A segment of the model: only the records of its members are written, all others stay as they are. "
+        "For going live with some of them first.",
+    )
     write: dict[NonEmpty, FieldSource] = Field(
         default_factory=dict,
         description="The fields we keep true: `FIELD: VALUE`, or `{from: …, on_drift: …}`; model.md lists the values.",

@@ -191,7 +191,8 @@ class ManagedField:
 class ObjectMap:
     """One object of a connector: which entity it shows, how it is matched, what is read and what is written.
 
-    `match_external_id`, `match_email`, `match_domain` are CRM field names or None.
+    `match_external_id`, `match_email`, `match_domain` are CRM field names or None. `only` is the segment of the entity
+    whose members' records alone are written (decision 0012), None: all.
     """
 
     connector: str
@@ -202,6 +203,7 @@ class ObjectMap:
     match_domain: str | None = None
     read: tuple[str, ...] = ()
     write: tuple[ManagedField, ...] = ()
+    only: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ KEPT = ("drift_kept", "rolled_back")
 """The decisions that leave a value as somebody, or an undone run, wants it."""
 DEFERRED = "deferred"
 """The decision about values that wait until there is quota for them."""
+OUTSIDE = "outside"
+"""The decision about values of records that are not of the segment which the object names (decision 0012)."""
 
 
 class Bucket(StrEnum):
@@ -71,6 +73,7 @@ class Bucket(StrEnum):
     GONE = "gone"
     AMBIGUOUS = "ambiguous"
     UNLINKED = "unlinked"
+    OUTSIDE = "outside"
     HELD = "held"
     FAILED = "failed"
     REFUSED = "refused"
@@ -85,10 +88,11 @@ class ObjectPlan:
 
     `changes` as CHANGES, `buckets` as BUCKETS for every live and gone record, `remember` as REMEMBER (a JSON object of
     the fields that hold what is wanted though it was not we who are known to have written it), `forget` as FORGET.
-    Records for the brakes: `linked`; of them `written_before`; of those `changing`; `clearing` (losing a value, linked
-    or not); `unlinking` (written before, not matched any more, to be cleared). `no_record` counts entities, not
-    deactivated, that have no record and no candidates. `known` has a row per live record: row, record, external_id,
-    linked, ambiguous, ever; `lost` the gone records: record, written (we had written to it).
+    Records for the brakes: `linked`; of them `written_before` (without those left outside); of those `changing`;
+    `clearing` (losing a value, linked or not); `unlinking` (written before, not matched any more, to be cleared).
+    `no_record` counts entities, not deactivated, that have no record and no candidates. `known` has a row per live
+    record: row, record, external_id, linked, ambiguous, ever; `lost` the gone records: record, written (we had written
+    to it). `only` is the segment whose records alone are written, None: all.
     """
 
     connector: str
@@ -105,6 +109,12 @@ class ObjectPlan:
     unlinking: int
     known: pl.DataFrame = field(repr=False)
     lost: pl.DataFrame = field(repr=False)
+    only: str | None = None
+
+    @property
+    def told(self) -> tuple[Bucket, ...]:
+        """Give the buckets that its records are counted in: none can be outside where no segment is named."""
+        return tuple(bucket for bucket in Bucket if bucket is not Bucket.OUTSIDE or self.only is not None)
 
     def with_changes(self, changes: pl.DataFrame) -> ObjectPlan:
         """Give the plan with other decisions about the same records."""
@@ -166,6 +176,7 @@ def plan_object(  # noqa: PLR0913  (the three sides of the table, the match, and
         **_tallies(marks),
         known=known,
         lost=lost,
+        only=object_map.only,
     )
 
 
@@ -292,7 +303,7 @@ def _changes(rows: pl.DataFrame, object_map: ObjectMap) -> pl.DataFrame:
 
 
 def _marks(known: pl.DataFrame, changes: pl.DataFrame, key: str) -> pl.DataFrame:
-    """Add to `known` whether any field is executed, cleared, kept, refused, deferred; `key` joins both."""
+    """Add to `known` whether any field is executed, cleared, kept, refused, deferred, outside; `key` joins both."""
     decision = pl.col("decision")
     executed = decision.is_in(EXECUTED)
     flags = changes.group_by(key).agg(
@@ -301,8 +312,9 @@ def _marks(known: pl.DataFrame, changes: pl.DataFrame, key: str) -> pl.DataFrame
         kept=decision.is_in(KEPT).any(),
         refused=decision.is_in(REFUSED).any(),
         deferred=(decision == DEFERRED).any(),
+        outside=(decision == OUTSIDE).any(),
     )
-    names = ["executed", "clears", "kept", "refused", "deferred"]
+    names = ["executed", "clears", "kept", "refused", "deferred", "outside"]
     joined = known.join(flags, on=key, how="left", maintain_order="left")
     return joined.with_columns(pl.col(names).fill_null(value=False))
 
@@ -311,6 +323,7 @@ def _buckets(marks: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
     first = (
         ("ambiguous", Bucket.AMBIGUOUS),
         (~pl.col("linked"), Bucket.UNLINKED),
+        ("outside", Bucket.OUTSIDE),
         ("deferred", Bucket.HELD),
         ("refused", Bucket.REFUSED),
         ("executed", Bucket.WRITTEN),
@@ -348,7 +361,7 @@ def _remember(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
 def _forget(marks: pl.DataFrame, lost: pl.DataFrame) -> pl.DataFrame:
     """Gone records, and unmatched ones of which nothing is left that we wrote. One with values still to be cleared is
     remembered until they are: forgotten before, a failed call would leave them for ever."""
-    open_ = pl.col("executed") | pl.col("refused") | pl.col("deferred") | pl.col("kept")
+    open_ = pl.any_horizontal("executed", "refused", "deferred", "kept", "outside")
     settled = _UNLINKED & pl.col("ever") & ~open_
     return pl.concat([marks.filter(settled).select("record"), lost.filter("written").select("record")])
 
@@ -365,7 +378,7 @@ def _no_record(wanted: pl.DataFrame, marks: pl.DataFrame, ambiguous: pl.DataFram
 
 def _tallies(marks: pl.DataFrame) -> dict[str, Any]:
     ever, clears = pl.col("ever"), pl.col("clears")
-    before = pl.col("linked") & ever
+    before = pl.col("linked") & ever & ~pl.col("outside")
     leaving = _UNLINKED & ever & clears
     counts = marks.select(
         linked=pl.col("linked").sum(),

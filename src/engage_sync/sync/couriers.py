@@ -18,9 +18,10 @@ import polars as pl
 
 from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Change, Connector, Kind, Outcome, Role, Status
-from engage_sync.core.definitions import Entity
+from engage_sync.core.definitions import Entity, ObjectMap
 from engage_sync.errors import EngageError
 from engage_sync.state.links import CONTESTED
+from engage_sync.sync.confinement import within
 from engage_sync.sync.standing import Place
 from engage_sync.sync.wiring import Workspace
 
@@ -95,16 +96,16 @@ class _Crm:
         found: dict[tuple[Entity, str], list[Place]] = {}
         for item in self.file.objects:
             ids = [row.external_id for row in rows if row.entity is item.entity]
-            links = self._links(item.object).filter(pl.col("external_id").is_in(ids)).sort("record")
+            links = self._links(item).filter(pl.col("external_id").is_in(ids)).sort("record")
             for external_id, record in links.select("external_id", "record").iter_rows():
                 found.setdefault((item.entity, external_id), []).append((item.object, record))
         return found
 
-    def _links(self, object_: str) -> pl.DataFrame:
-        if object_ not in self.links:
-            links = self.workspace.state.links(self.file.name, object_)
-            self.links[object_] = links.filter(pl.col("level") != CONTESTED)
-        return self.links[object_]
+    def _links(self, item: ObjectMap) -> pl.DataFrame:
+        if item.object not in self.links:
+            links = self.workspace.state.links(self.file.name, item.object)
+            self.links[item.object] = within(self.workspace.state, item, links.filter(pl.col("level") != CONTESTED))
+        return self.links[item.object]
 
     def push(self, kind: Kind, changes: Sequence[Change]) -> Iterator[list[Outcome]]:
         """Push, giving outcomes in groups as they come. An error of the connector ends the push and is kept."""

@@ -10,6 +10,7 @@ from datetime import datetime
 
 import polars as pl
 
+from engage_sync.core.confined import confined
 from engage_sync.core.definitions import ObjectMap
 from engage_sync.core.fitting import FieldLimit
 from engage_sync.core.plan import ObjectPlan, plan_object
@@ -26,7 +27,7 @@ Owning = Callable[[ObjectPlan, ObjectMap, pl.DataFrame, Mapping[str, FieldLimit]
 class Sides:
     """What the plan of one object is made from: what is wanted (`core/wanted.py`), who is who (`core/matching.py`), the
     live records, and what the state knows of them, each as the state gives it. Without `limits` no value is checked
-    against the CRM's fields."""
+    against the CRM's fields. `members` are those whose records may be written (`core/confined.py`), None: all."""
 
     wanted: pl.DataFrame
     links: pl.DataFrame
@@ -38,6 +39,7 @@ class Sides:
     undone: pl.DataFrame
     limits: Mapping[str, FieldLimit] | None
     datetime_digits: int
+    members: pl.Series | None = None
 
 
 def decide(
@@ -65,8 +67,10 @@ def decide(
         datetime_digits=digits,
     )
     plan = owning(plan, object_map, records, sides.limits)
+    plan = confined(plan, object_map, sides.members)
     plan = refuse_taken(plan, records, object_map.match_external_id)
     kept = undone.filter(pl.col("undone").ne_missing(pl.lit(releases, pl.Int64)))
     plan = kept_undone(plan, kept, fields, datetime_digits=digits)
     plan = unfinished(plan, kept, sides.written, records, object_map, datetime_digits=digits)
+    plan = confined(plan, object_map, sides.members)
     return replace(plan, remember=remembered(remembered(plan.remember, heirs), claims)), found

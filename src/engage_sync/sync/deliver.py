@@ -124,7 +124,8 @@ def _serve_crms(round_: _Round, waiting: pl.DataFrame, targets: Mapping[str, Con
     owed = workspace.state.owed_episodes()
     for name, connector in targets.items():
         found = standing(workspace, files[name], mine.filter(connector=name), owed)
-        round_.leave(found.waiting, f"it waits for a record in {name}")
+        confined = any(item.only is not None for item in files[name].objects)
+        round_.leave(found.waiting, f"it waits for a record in {name}" + " that may be written" * confined)
         round_.settle([Ended(key, End.SKIPPED, message, result) for key, message, result in found.ended.iter_rows()])
         for action, courier in (
             (TASK, TaskCourier(workspace, files[name], connector)),

@@ -23,6 +23,7 @@ from engage_sync.core.population import Population
 from engage_sync.core.wanted import wanted
 from engage_sync.state.links import CONTESTED
 from engage_sync.sync.addresses import record_urls
+from engage_sync.sync.confinement import recorded_members
 from engage_sync.sync.deciding import Sides, decide
 from engage_sync.sync.failures import described, with_failures
 from engage_sync.sync.field_limits import kept_limits, room_of
@@ -166,7 +167,18 @@ def _sides(workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, sho
         undone=state.undone(*key),
         limits=limits,
         datetime_digits=its.datetime_digits,
+        members=_members(workspace, object_map, shown, links),
     )
+
+
+def _members(workspace: Workspace, object_map: ObjectMap, shown: Shown, links: pl.DataFrame) -> pl.Series | None:
+    """Give whose records may be written: the shown one as it is shown, others as the newest run left them."""
+    its, ids = shown.frame["external_id"][0], links["external_id"].drop_nulls().to_list()
+    others = recorded_members(workspace.state, object_map, [one for one in ids if one != its])
+    if others is None:
+        return None
+    inside = shown.frame.filter(pl.col("segments").list.contains(object_map.only))
+    return pl.concat([inside["external_id"], others])
 
 
 def _round(

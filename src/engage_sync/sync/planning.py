@@ -13,6 +13,7 @@ import polars as pl
 from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Schema
 from engage_sync.core.asking import Asking
+from engage_sync.core.confined import members
 from engage_sync.core.definitions import ObjectMap
 from engage_sync.core.holds import Hold
 from engage_sync.core.plan import CHANGES, REFUSED, ObjectPlan
@@ -135,6 +136,7 @@ def _sides(
         undone=state.undone(*key),
         limits=limits,
         datetime_digits=connector_classes()[file.connector].limits.datetime_digits,
+        members=members(computed.verdicts, object_map),
     )
 
 

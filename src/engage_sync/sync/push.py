@@ -347,4 +347,4 @@ def count_buckets(plan: ObjectPlan, pushed: Pushed | None, *, held: bool) -> dic
             pl.when(can_change & pl.col("ended").is_in(overruling)).then("ended").otherwise("bucket").alias("bucket")
         )
     counted = dict(buckets.group_by("bucket").len().iter_rows())
-    return {bucket.value: counted.get(bucket.value, 0) for bucket in Bucket}
+    return {bucket.value: counted.get(bucket.value, 0) for bucket in plan.told}

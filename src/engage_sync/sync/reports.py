@@ -42,7 +42,7 @@ from engage_sync.sync.suspension import ask_only, conclude
 from engage_sync.sync.wiring import Only, Workspace
 
 Clock = Callable[[], datetime]
-_NOTHING: Buckets = {bucket.value: 0 for bucket in Bucket}
+_NOTHING: Buckets = {bucket.value: 0 for bucket in Bucket if bucket is not Bucket.OUTSIDE}
 
 
 @dataclass(frozen=True, slots=True)

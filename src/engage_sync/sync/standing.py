@@ -2,7 +2,8 @@
 for one, and which will never have one. It reads the state and calls nobody.
 
 While a signal is on, what it asks for waits for a record without being a problem. Once it is off, nothing is begun that
-was never begun; but a field that was set is cleared where it was set.
+was never begun; but a field that was set is cleared where it was set. A record outside of the segment that its object
+names (decision 0012) is none to go to until it is inside, or the file names no segment any more.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from engage_sync.core.definitions import Entity
 from engage_sync.core.groups import MARKS
 from engage_sync.state import instants
 from engage_sync.state.links import CONTESTED
+from engage_sync.sync.confinement import within
 from engage_sync.sync.documents import read_fields
 from engage_sync.sync.outbox import FIELD
 from engage_sync.sync.wiring import Workspace
@@ -48,8 +50,8 @@ class Standing:
 def standing(workspace: Workspace, file: ConnectorFile, rows: pl.DataFrame, owed: pl.DataFrame) -> Standing:
     """Part the waiting deliveries of a connector. `owed`: `state.owed_episodes()`."""
     links = _links(workspace, file)
-    usable = links.filter(pl.col("level") != CONTESTED)
-    contested = links.filter(pl.col("level") == CONTESTED)
+    usable = _within(workspace, file, links.filter(pl.col("level") != CONTESTED))
+    contested = links.join(usable, on=["object", "record"], how="anti")
     left = _left(workspace, file, rows, owed, links)
     known = (
         rows.with_row_index(".row")
@@ -90,6 +92,12 @@ def _links(workspace: Workspace, file: ConnectorFile) -> pl.DataFrame:
         )
         for item in file.objects
     )
+
+
+def _within(workspace: Workspace, file: ConnectorFile, links: pl.DataFrame) -> pl.DataFrame:
+    """Give the links of records that may be written."""
+    parts = [within(workspace.state, item, links.filter(object=item.object)) for item in file.objects]
+    return pl.concat(parts) if parts else links
 
 
 def _marked(frame: pl.DataFrame, name: str, on: Sequence[str] = WHO) -> pl.DataFrame:
