@@ -1,7 +1,7 @@
 # engage-sync as a container: a build stage with the compiler's leftovers, and a small one that runs as nobody's root.
 #   docker build -t engage-sync .
 #   docker run -v "$PWD/acme:/project" --env-file acme.env -p 127.0.0.1:8080:8080 engage-sync
-FROM python:3.12-slim AS build
+FROM python:3.13-slim AS build
 WORKDIR /src
 COPY requirements.lock pyproject.toml README.md ./
 COPY config config
@@ -16,9 +16,9 @@ RUN python -m venv /opt/engage-sync \
  && find /opt/engage-sync -name __pycache__ -prune -exec rm -r {} + \
  && python -m compileall -qq /opt/engage-sync
 
-FROM python:3.12-slim
+FROM python:3.13-slim
 COPY --from=build /opt/engage-sync /opt/engage-sync
-RUN useradd --system --uid 10001 --home-dir /project --shell /usr/sbin/nologin engage \
+RUN useradd --uid 10001 --no-create-home --home-dir /project --shell /usr/sbin/nologin engage \
  && mkdir /project && chown engage /project
 ENV PATH=/opt/engage-sync/bin:$PATH PYTHONUNBUFFERED=1
 USER engage

@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
 PAGES = ("install.md", "connect.md", "first-model.md", "go-live.md", "operate.md")
 _BLOCK = re.compile(
-    r"^<!-- run(?P<behind> in background)?(?:, ends with (?P<code>\d+))? -->\n```sh\n(?P<text>.*?)^```$", re.M | re.S
+    r"^<!-- run(?P<behind> in background)?(?P<bare> on a bare machine)?(?P<last>, at last)?"
+    r"(?:, ends with (?P<code>\d+))? -->\n```sh\n(?P<text>.*?)^```$",
+    re.M | re.S,
 )
 SHIM = """\
 #!{python} -IS
@@ -48,14 +50,19 @@ class Block:
     text: str
     code: int
     behind: bool
+    last: bool
+    """It is typed when all pages are done."""
 
 
-def blocks() -> list[Block]:
-    """Give the blocks that are to be run, in the guide's order."""
+def blocks(*, bare: bool = False) -> list[Block]:
+    """Give the blocks that are to be run, in the guide's order. On a `bare` machine (`scripts/bare_machine.py`) those
+    too that change the machine: what is said to come at last after all pages."""
+    found = [(page, one) for page in PAGES for one in _BLOCK.finditer((GUIDE / page).read_text(encoding="utf-8"))]
     return [
-        Block(page, found["text"], int(found["code"] or 0), found["behind"] is not None)
-        for page in PAGES
-        for found in _BLOCK.finditer((GUIDE / page).read_text(encoding="utf-8"))
+        Block(page, one["text"], int(one["code"] or 0), one["behind"] is not None, last)
+        for last in (False, True)
+        for page, one in found
+        if (one["last"] is not None) is last and (bare or one["bare"] is None)
     ]
 
 
