@@ -63,18 +63,21 @@ class Machine:
     folder: str = CHECKOUT
     names: dict[str, str] = field(default_factory=dict)
 
-    def run(self, text: str, *, user: str = READER) -> int:
+    def run(self, text: str) -> int:
         """Type into the window: a login shell that stands where the last one stood and knows what it exported."""
-        kept = self.root / "tmp" / "afterwards"
         known = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.names.items())
-        after = "code=$?; pwd >/tmp/afterwards; env -0 >>/tmp/afterwards; exit $code"
+        after = "code=$?; pwd >~/.afterwards; env -0 >>~/.afterwards; exit $code"
         typed = f"cd {shlex.quote(self.folder)}\n{known}trap '{after}' EXIT\nset -e\n{text}"
-        code = subprocess.run([*self._enter(user), typed], check=False).returncode
-        if user == READER:
-            self.folder, _, names = kept.read_text(encoding="utf-8").partition("\n")
-            pairs = [one.split("=", 1) for one in names.split("\0") if one]
-            self.names = {name: value for name, value in pairs if name.startswith(("HUBSPOT_", "SALESFORCE_"))}
+        code = subprocess.run([*self._enter(READER), typed], check=False).returncode
+        kept = self.root / "home" / READER / ".afterwards"
+        self.folder, _, names = kept.read_text(encoding="utf-8").partition("\n")
+        pairs = [one.split("=", 1) for one in names.split("\0") if one]
+        self.names = {name: value for name, value in pairs if name.startswith(("HUBSPOT_", "SALESFORCE_"))}
         return code
+
+    def prepare(self, text: str) -> None:
+        """Do as root what the guide takes as done."""
+        subprocess.run([*self._enter("root"), text], check=True)
 
     def leave_alone(self, text: str) -> int:
         """Type into a second window and wait until what runs there says that it does: 0, or how it ended."""
@@ -151,16 +154,11 @@ def first_process(boot: subprocess.Popen[bytes]) -> int:
 def furnish(machine: Machine) -> None:
     """Add what the guide takes as given: somebody who may use sudo, and a checkout of what is committed."""
     there = machine.root / CHECKOUT.removeprefix("/")
-    machine.folder = "/"
-    if machine.run(
-        f"useradd -m -s /bin/bash {READER}; echo '{READER} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/reader", user="root"
-    ):
-        raise SystemExit("the machine takes no user")
+    machine.prepare(f"useradd -m -s /bin/bash {READER}; echo '{READER} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/reader")
     there.mkdir()
     packed = subprocess.run(["git", "-C", ROOT, "archive", "HEAD"], check=True, capture_output=True).stdout
     subprocess.run(["tar", "x", "-C", there], input=packed, check=True)
-    machine.run(f"chown -R {READER}: {CHECKOUT}", user="root")
-    machine.folder = CHECKOUT
+    machine.prepare(f"chown -R {READER}: {CHECKOUT}")
 
 
 def follow(machine: Machine) -> None:
