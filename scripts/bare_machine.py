@@ -68,7 +68,7 @@ class Machine:
         known = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.names.items())
         after = "code=$?; pwd >~/.afterwards; env -0 >>~/.afterwards; exit $code"
         typed = f"cd {shlex.quote(self.folder)}\n{known}trap '{after}' EXIT\nset -e\n{text}"
-        code = subprocess.run([*self._enter(READER), typed], check=False).returncode
+        code = subprocess.run([*self._enter(READER), f"exec bash -c {shlex.quote(typed)}"], check=False).returncode
         kept = self.root / "home" / READER / ".afterwards"
         self.folder, _, names = kept.read_text(encoding="utf-8").partition("\n")
         pairs = [one.split("=", 1) for one in names.split("\0") if one]
