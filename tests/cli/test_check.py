@@ -49,7 +49,7 @@ def test_a_todo_list_is_numbered_for_each_connector(run: Run, both: Path) -> Non
     assert hubspot.startswith("connectors/hubspot.yaml: 1 thing to do, in this order\n  1. run `engage-sync provision")
     lines = salesforce.splitlines()
     assert lines[0] == "  1. run `engage-sync provision --apply`"
-    assert lines[1].strip() == "connectors/salesforce.yaml:48  Contact has no field Engage_User_Types__c"
+    assert lines[1].strip() == "connectors/salesforce.yaml:50  Contact has no field Engage_User_Types__c"
     [second] = [number for number, line in enumerate(lines) if line.startswith("  2. ")]
     assert lines[second].startswith("  2. did you mean Department? Correct the name in connectors/salesforce.yaml")
     assert lines[second + 1].endswith("Contact has no field Departmant")
