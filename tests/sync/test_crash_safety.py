@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from engage_sync.connectors.base import Connector
 from engage_sync.connectors.halt import Halt
@@ -226,11 +227,13 @@ def unfinished(made: Project) -> None:
 
 @contextmanager
 def full_disk(room: int) -> Iterator[None]:
-    """Let no file grow beyond `room` bytes: writes fail where they would on a full disk."""
+    """Let no file grow beyond `room` bytes: writes fail where they would on a full disk. What is logged meanwhile goes
+    to no file, which may be longer than that already."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, hard))
     try:
-        yield
+        with capture_logs():
+            yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
