@@ -13,6 +13,7 @@ settings.load_profile("any machine")
 
 LONGEST = (
     "test_safety_machine.py",
+    "test_failover.py",
     "test_machine.py",
     "test_fault_matrix.py",
     "test_crash.py",
