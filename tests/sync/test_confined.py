@@ -191,6 +191,20 @@ def test_the_shares_of_brakes_are_those_of_the_records_that_may_be_written(made:
     assert contacts(report)["outside"] == 1
 
 
+def test_a_record_outside_that_is_as_wanted_waters_no_share_down(made: Project) -> None:
+    """Of two records written before only the member's counts, which changes; nothing else is wanted of the other."""
+    widen(made)
+    made.sync()
+    declare(made, CONFINED)
+    engage = made.root / "config" / "engage.yaml"
+    engage.write_text(
+        engage.read_text().replace("max_change_share: 1.0", "max_change_share: 0.6").replace("1000000", "1")
+    )
+    made.tell(*reporting(made, "in", 2, days=0))
+    report = made.sync()
+    assert (report.status, contacts(report)["outside"]) == ("held", 0)
+
+
 def test_a_value_that_stood_there_already_makes_no_record_one_of_ours(made: Project) -> None:
     """Else widening would look to the brakes like a change of what was written before."""
     made.crm.store.update("contacts", record_of(made, "out"), {"engage_reports": "1"})

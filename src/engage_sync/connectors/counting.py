@@ -28,7 +28,11 @@ class Counting(Turnstile):
         self._halt.check(writing=writing)
         self._gate.enter(kind, self._halt.pause)
         if writing:
-            self._halt.check(writing=True)  # it may have waited long for its turn
+            try:
+                self._halt.check(writing=True)  # it may have waited long for its turn
+            except BaseException:
+                self._gate.leave(kind, status=None)
+                raise
         with self._lock:
             self.calls[kind] += 1
 

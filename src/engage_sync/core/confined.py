@@ -29,12 +29,14 @@ def confined(plan: ObjectPlan, object_map: ObjectMap, ids: pl.Series | None) -> 
     """
     if ids is None:
         return plan
-    here = plan.known.filter(pl.col("external_id").is_in(ids.implode())).select("record")
-    plan = replace(plan, remember=plan.remember.join(here, on="record", how="semi", maintain_order="left"))
     inside = pl.col("external_id").is_in(ids.implode()).fill_null(value=False)
+    here = plan.known.filter(inside).select("record")
+    plan = replace(
+        plan,
+        known=plan.known.with_columns(inside=inside),
+        remember=plan.remember.join(here, on="record", how="semi", maintain_order="left"),
+    )
     left = pl.col("decision").is_in([*EXECUTED, *REFUSED]) & ~inside
-    if plan.changes.filter(left).is_empty():
-        return plan
     return plan.with_changes(
         plan.changes.with_columns(
             decision=pl.when(left).then(pl.lit(OUTSIDE)).otherwise("decision"),

@@ -91,8 +91,8 @@ class ObjectPlan:
     Records for the brakes: `linked`; of them `written_before` (without those left outside); of those `changing`;
     `clearing` (losing a value, linked or not); `unlinking` (written before, not matched any more, to be cleared).
     `no_record` counts entities, not deactivated, that have no record and no candidates. `known` has a row per live
-    record: row, record, external_id, linked, ambiguous, ever; `lost` the gone records: record, written (we had written
-    to it). `only` is the segment whose records alone are written, None: all.
+    record: row, record, external_id, linked, ambiguous, ever, inside (it may be written); `lost` the gone records:
+    record, written (we had written to it). `only` is the segment whose records alone are written, None: all.
     """
 
     connector: str
@@ -162,7 +162,7 @@ def plan_object(  # noqa: PLR0913  (the three sides of the table, the match, and
         + [_decided(base, managed, object_map.object, datetime_digits, limits) for managed in fields]
     )
     changes = rows.filter(pl.col("decision") != "same")
-    known = base.select("row", "record", "external_id", "linked", "ambiguous", "ever")
+    known = base.select("row", "record", "external_id", "linked", "ambiguous", "ever", inside=pl.lit(value=True))
     marks = _marks(known, changes, "row")
     lost = _lost(gone, records, written)
     return ObjectPlan(
@@ -378,7 +378,7 @@ def _no_record(wanted: pl.DataFrame, marks: pl.DataFrame, ambiguous: pl.DataFram
 
 def _tallies(marks: pl.DataFrame) -> dict[str, Any]:
     ever, clears = pl.col("ever"), pl.col("clears")
-    before = pl.col("linked") & ever & ~pl.col("outside")
+    before = pl.col("linked") & ever & pl.col("inside")
     leaving = _UNLINKED & ever & clears
     counts = marks.select(
         linked=pl.col("linked").sum(),

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 STRUCK: Final = "***"
 
 _NAMES: Final = re.compile(
-    r"pass(word|wd|phrase)?$|secret|token$|(api|private|access|account)[_-]?key|session_?id|credential|authorization",
+    r"pass(word|wd|phrase)?$|secret|token$|(api|private|access|account|sas|master|customer)[_-]?key|session_?id|credential|authorization",
     re.IGNORECASE,
 )
 _QUERY_NAMES: Final = re.compile(r"(^|[_-])(pwd|pw|sig|signature|sas|key|code|auth|hash)$", re.IGNORECASE)

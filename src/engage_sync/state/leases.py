@@ -59,12 +59,12 @@ def take(database: Database, name: str, holder: str, seconds: float, *, even_fro
 
     def demand(found: Lease) -> None:
         if not (found.free or (even_from_this_process and found.of_this_process)):
-            _count_anew(database, found)
             raise Locked(f"{found.told} holds the lease, for {min(found.left, found.length):.0f} s at least")
 
     with database.reading() as transaction:  # who only stands by waits for nobody that writes
         known = _read(transaction, database, name)
     for found in known:
+        _count_anew(database, found)
         demand(found)
     with database.writing(fenced=False) as transaction:
         transaction.run(

@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 import pyarrow as pa
 
-from engage_sync.config.project import ENGAGE_FILE, Project
+from engage_sync.config.project import ENGAGE_FILE, RESTORING, Project
 from engage_sync.config.redaction import Replaced, with_value
 from engage_sync.errors import Mistake
 from engage_sync.events import copying
@@ -149,24 +149,25 @@ def restore(file: Path, root: Path, *, database: str | None, events: str | None,
         copying.refuse_existing(store)
         made = _places(root, store, url)
         names = [name.removeprefix(EVENTS) for name in archive.of(EVENTS)]
-        with (
-            _taken_back(root, file, store, names, url),
-            marked(root, made),
-            emptied(url, str(archive.manifest["schema"])) as target,
-        ):
-            _write(root, {name: content for name, content in files.items() if name != ENGAGE_FILE})
-            draft = _draft(root, files[ENGAGE_FILE])
-            copying.restore(store, _events(archive, heard))
-            frames = {_table(name): _frames(archive, name, heard) for name in archive.of(STATE)}
-            tables = target.load(frames, archive.manifest["tables"])
-            draft.replace(root / ENGAGE_FILE)
+        with marked(root, made):
+            _refuse_taken(root, file)  # another restore may have been quicker
+            with (
+                _taken_back(root, file, store, names, url),
+                emptied(url, str(archive.manifest["schema"])) as target,
+            ):
+                _write(root, {name: content for name, content in files.items() if name != ENGAGE_FILE})
+                draft = _draft(root, files[ENGAGE_FILE])
+                copying.restore(store, _events(archive, heard))
+                frames = {_table(name): _frames(archive, name, heard) for name in archive.of(STATE)}
+                tables = target.load(frames, archive.manifest["tables"])
+                draft.replace(root / ENGAGE_FILE)
         return Restored(root, {"events": project.store}, archive.manifest, tables, again)
 
 
 def _refuse_taken(root: Path, file: Path) -> None:
     if root.exists() and not root.is_dir():
         raise Mistake(f"{root} is no folder")
-    others = [one.name for one in root.iterdir() if one != file] if root.is_dir() else []
+    others = [one.name for one in root.iterdir() if one not in {file, root / RESTORING}] if root.is_dir() else []
     if others:
         what = f"the folder {root} is not empty (it holds {sorted(others)[0]})"
         raise Mistake(f"{what}: a backup is restored into an empty one only; name another by --project")
@@ -226,11 +227,11 @@ def _taken_back(root: Path, file: Path, store: EventStore, events: Sequence[str]
 
 
 def _empty(folder: Path, but: Path, *, keep: bool) -> None:
-    """Empty a folder of all but a file, and take it away too unless it is to be kept."""
+    """Empty a folder of all but a file and the mark of the restore, and take it away too unless it is to be kept."""
     for one in list(folder.iterdir()) if folder.is_dir() else []:
         if one.is_dir():
             shutil.rmtree(one, ignore_errors=True)
-        elif one != but:
+        elif one != but and one.name != RESTORING:
             one.unlink()
     if folder.is_dir() and not keep and not any(folder.iterdir()):
         folder.rmdir()

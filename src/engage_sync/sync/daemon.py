@@ -80,7 +80,7 @@ class Daemon:
         """How all jobs went since somebody looked and cleared it."""
         self._freshness = Freshness()
         self._working: Working | None = None
-        self._salt = ""
+        self._salt, self._token = "", 0
         self._until: datetime | None = None
         self._barred: dict[str, float] = {}
         self._next_try, self._next_reload = 0.0, 0.0
@@ -129,6 +129,7 @@ class Daemon:
         try:
             self._look_after_state(self.settings, now)
         except Locked as error:
+            self.post.lost()
             self._stand_down(str(error))
         except EngageError as error:
             self._in_trouble(error)
@@ -191,13 +192,15 @@ class Daemon:
             self._lead_or_stand_by(self.state, settings, now)
 
     def _lead_or_stand_by(self, state: State, settings: Settings, now: datetime) -> None:
-        if self.leads and not self.led:
+        lease = self.post.lease
+        if self.led and (lease is None or lease.token != self._token):
+            self._stand_down("another daemon has taken over")
+        if lease is not None and not self.led:
+            self._token = lease.token
             self._take_over(state, now)
         if self._working is not None and self._working.result is not None and not self._awaits(self._working):
             self._working = None
-        if not self.leads:
-            if self.led:
-                self._stand_down("another daemon has taken over")
+        if lease is None:
             self.jobs = {job.name: job for job in state.jobs()}
             return
         self._plan(settings, now)
@@ -227,7 +230,6 @@ class Daemon:
     def _stand_down(self, why: str) -> None:
         self._log.warning("this daemon stands by", because=why)
         self.changes += 1
-        self.post.lost()
         self.led = False
         if self._working is not None:
             self._working.over, self._working.salt = why, None

@@ -66,7 +66,7 @@ class Post:
             if renewal.error is not None:
                 raise renewal.error
             if not renewal.held:
-                self._kept = None
+                self._kept = self.holder = None
         if self._kept is None:
             asked = now
             self._take(state, seconds)

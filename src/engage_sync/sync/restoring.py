@@ -19,10 +19,15 @@ from engage_sync.errors import Locked
 @contextmanager
 def marked(root: Path, made: Sequence[Path]) -> Iterator[None]:
     """Mark the folder for the length of a `with` block; `made` are the files and folders that come to be in it and are
-    not there yet. The mark stays only where the process dies."""
+    not there yet. The mark stays only where the process dies; a folder that was not there and is empty goes with it.
+    Raises Locked where another restore has begun."""
+    new = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     mark = root / RESTORING
-    descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        descriptor = os.open(mark, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise Locked(f"another restore into {root} goes on") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.write(descriptor, json.dumps([str(path) for path in made]).encode())
@@ -31,6 +36,8 @@ def marked(root: Path, made: Sequence[Path]) -> Iterator[None]:
     finally:
         mark.unlink(missing_ok=True)
         os.close(descriptor)
+        if new and not any(root.iterdir()):
+            root.rmdir()
 
 
 def clear_up(root: Path) -> bool:
