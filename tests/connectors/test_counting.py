@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from engage_sync.connectors.base import CallKind, Quota
+from engage_sync.connectors.base import CallKind, Quota, Rate
 from engage_sync.connectors.counting import Counting, ended_as
 from engage_sync.connectors.halt import Halt
 from engage_sync.connectors.throttle import Gate
-from engage_sync.errors import Stopped, Suspended
+from engage_sync.errors import Locked, Stopped, Suspended
 
 CLOSED = Quota(closed=Suspended("the day is over", why="daily limit"))
 
@@ -51,3 +51,26 @@ def test_what_was_not_sent_is_not_counted() -> None:
         counting.enter(CallKind.READ)
     assert not counting.calls
     assert not counting.ended
+
+
+def test_a_call_that_is_stopped_at_the_gate_gives_its_place_back() -> None:
+    """There is one place a second; the fence refuses two calls after they were let in, the third has its place."""
+    now, asked, halt = [0.0], list[int](), Halt()
+
+    def fence() -> None:
+        asked.append(1)
+        if len(asked) in {2, 4}:
+            raise Locked("somebody else writes")
+
+    def wait(seconds: float) -> None:
+        raise AssertionError(f"a place is taken for {seconds} s")
+
+    gate = Gate({CallKind.WRITE: Rate("writes", calls=1, interval=1.0)}, clock=lambda: now[0], sleep=wait)
+    counting = Counting(gate, halt)
+    with halt.guarded(fence):
+        for _ in range(2):
+            with pytest.raises(Locked):
+                counting.enter(CallKind.WRITE)
+            now[0] += 2.0
+        counting.enter(CallKind.WRITE)
+    assert counting.calls == {CallKind.WRITE: 1}

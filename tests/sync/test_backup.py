@@ -444,3 +444,20 @@ def test_a_backup_that_is_killed_leaves_the_one_before_and_its_draft_goes_with_t
             archive.close({})
             names = sorted(one.name for one in tmp_path.glob(".kept.*"))
     assert names == sorted([f".kept.{os.getpid()}", ".kept.4194306"])
+
+
+def test_a_restore_that_comes_second_leaves_the_first_alone(file: Path, tmp_path: Path) -> None:
+    """Both found the folder empty; one is done while the other still looks its backup through."""
+    there = tmp_path / "there"
+
+    def meanwhile(*_: object) -> None:
+        if not there.exists():
+            restore(file, there, database=None, events=None, heard=quietly)
+
+    with pytest.raises(Mistake):
+        restore(file, there, database=None, events=None, heard=meanwhile)
+    assert load_project(there).root == there
+    with marked(there, []):
+        with pytest.raises(Locked, match="another restore"), marked(there, []):
+            pass
+        assert (there / "config" / "engage.yaml").exists()

@@ -140,6 +140,25 @@ def test_a_broken_file_keeps_the_configuration_before(project: Project) -> None:
         assert sorted(one.jobs) == ["compact", "compute"]
 
 
+def test_a_post_that_was_lost_and_taken_again_between_two_looks_is_a_new_one(project: Project) -> None:
+    """Another daemon led meanwhile and is gone: its schedule goes on, and nothing that it did is done again."""
+    engage(project)
+    first, second = InProcess(project), InProcess(project)
+    with daemon(first) as one:
+        one.tick(project.clock())
+        go_on([one], project, 1, 5.0)
+        expire(project)
+        with daemon(second) as two:
+            go_on([two], project, 61)
+            assert two.leads
+        go_on([one], project, 1)
+        assert one.leads
+        with project.remembered() as state:
+            kept = {job.name: job for job in state.jobs()}
+        assert (one.jobs, kept["push:hubspot"].run) == (kept, 5)
+        assert what(first) == {"sync:hubspot": 1}
+
+
 def test_a_standby_takes_over_and_goes_on_with_what_was_cut_off(project: Project) -> None:
     engage(project)
     runner = InProcess(project)
