@@ -112,10 +112,10 @@ def test_a_run_lock_that_the_server_let_go_is_taken_again_or_the_run_ends(place:
 
 
 def cut(place: Place, postgresql_server: str) -> None:
-    """End every connection to a database, as a restart does."""
+    """End every connection to a database, as a restart does, and wait until they are gone with their locks."""
     name = psycopg.conninfo.conninfo_to_dict(place.driver_uri())["dbname"]
     with psycopg.connect(postgresql_server, autocommit=True) as admin:
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        admin.execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", (name,))
 
 
 READ_ONLY = """
