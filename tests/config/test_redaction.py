@@ -91,6 +91,9 @@ def test_the_place_is_told() -> None:
         ("events:\n  store: old # here\n", ("events", "store"), 'events:\n  store: "new" # here\n'),
         ("database: &d old\na: *d\n", ("database",), 'database: &d "new"\na: *d\n'),
         ("", ("events", "store"), 'events: {store: "new"}\n'),
+        ("events:\na: 1\n", ("events", "store"), 'events: {store: "new"}\na: 1\n'),
+        ("events: {}\na: 1\n", ("events", "store"), 'events: {store: "new"}\na: 1\n'),
+        ("events: ~ # none\n", ("events", "store"), 'events: {store: "new"} # none\n'),
     ],
 )
 def test_a_place_is_written_into_a_file(before: str, location: tuple[str, ...], after: str) -> None:

@@ -139,10 +139,15 @@ def with_value(content: bytes, location: Location, value: str) -> bytes:
             return (text[: one.start] + written + text[one.end :]).encode()
     if len(location) == 2 and isinstance(root, yaml.MappingNode):
         for key, inner in root.value:
-            if key.value == location[0] and isinstance(inner, yaml.MappingNode) and inner.value:
+            if key.value != location[0]:
+                continue
+            if isinstance(inner, yaml.MappingNode) and inner.value:
                 first = inner.value[0][0].start_mark
                 more = f"{location[1]}: {written}" + (", " if inner.flow_style else "\n" + " " * first.column)
                 return (text[: first.index] + more + text[first.index :]).encode()
+            start, end = inner.start_mark.index, inner.end_mark.index  # nothing stands there, written out or not
+            space = " " if start == end else ""
+            return (text[:start] + f"{space}{{{location[1]}: {written}}}" + text[end:]).encode()
     line = f"{location[0]}: {written}" if len(location) == 1 else f"{location[0]}: {{{location[1]}: {written}}}"
     return (text.rstrip("\n") + f"\n{line}\n").lstrip("\n").encode()
 
