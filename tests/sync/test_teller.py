@@ -226,6 +226,19 @@ def test_receivers_that_stall_hold_up_neither_the_daemon_nor_each_other(
     assert len(inbox.keys()) == len({one["Message-ID"] for one in box.got}) == 1
 
 
+def test_what_an_address_that_is_not_used_any_more_does_holds_up_no_other(state: State, inbox: Inbox) -> None:
+    with receiver() as before:
+        before.answers = ["hang"]
+        telling = Telling(state, settings_for(before), seconds=PATIENCE)
+        telling.teller.tell([PUSH], NOW)
+        assert before.hanging.wait(PATIENCE)
+        telling.teller.configure(settings_for(inbox))
+        telling.passed += OVERDUE
+        telling.teller.tell([PUSH], NOW)
+        telling.teller._lines["webhook"].attempts[-1].thread.join(PATIENCE)  # type: ignore[union-attr]
+        assert len(inbox.got) == 1
+
+
 def test_no_answer_in_time_is_a_failure(state: State, inbox: Inbox, box: Mailbox) -> None:
     inbox.answers, box.answers = ["hang"], ["stall"]
     found = try_channels(settings_for(inbox, box), "acme", 0.1)

@@ -145,6 +145,8 @@ class Line:
         self._tries.clear()
 
     def _failed(self, attempt: Attempt, failure: NotTold) -> None:
+        if attempt.channel is not self._channel:
+            return  # it says nothing of the one that is used now
         log, key = structlog.get_logger(__name__), attempt.message.key
         if failure.refused:
             if key not in self._refused:
