@@ -178,15 +178,15 @@ def _connectors_alone(snapshot: Snapshot) -> Iterator[Metric]:
 
 
 def _gauge(name: str, about: str, values: Labelled, *labels: str) -> Metric:
-    family = GaugeMetricFamily(PREFIX + name, about, labels=labels)
-    for given, value in values:
-        if value is not None:
-            family.add_metric(given, float(value))
-    return family
+    return _filled(GaugeMetricFamily(PREFIX + name, about, labels=labels), values)
 
 
 def _counter(name: str, about: str, values: Labelled, *labels: str) -> Metric:
-    family = CounterMetricFamily(PREFIX + name, about, labels=labels)
+    return _filled(CounterMetricFamily(PREFIX + name, about, labels=labels), values)
+
+
+def _filled(family: GaugeMetricFamily | CounterMetricFamily, values: Labelled) -> Metric:
+    """Add what is known; what is not has no series."""
     for given, value in values:
         if value is not None:
             family.add_metric(given, float(value))
