@@ -26,7 +26,6 @@ SHOWN_MOVES = 15
 BUCKETS = (
     *("written", "unchanged", "drift_kept", "outside", "ambiguous", "unlinked", "gone", "refused", "held", "failed"),
 )
-OUTSIDE = "outside"
 
 
 class Drawn:
@@ -183,7 +182,7 @@ def _parted(changes: DataFrame) -> tuple[DataFrame, int]:
     """Give the changes of a plan that a person wants to read, and how many records have others."""
     if not changes.height:
         return changes, 0
-    outside = changes["decision"] == OUTSIDE
+    outside = changes["decision"] == "outside"
     return changes.filter(~outside), changes.filter(outside).n_unique(["connector", "object", "record"])
 
 

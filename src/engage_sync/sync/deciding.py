@@ -67,10 +67,10 @@ def decide(
         datetime_digits=digits,
     )
     plan = owning(plan, object_map, records, sides.limits)
-    plan = confined(plan, object_map, sides.members)
+    plan = confined(plan, object_map, sides.members)  # who keeps its id gives none up: before ids are compared
     plan = refuse_taken(plan, records, object_map.match_external_id)
     kept = undone.filter(pl.col("undone").ne_missing(pl.lit(releases, pl.Int64)))
     plan = kept_undone(plan, kept, fields, datetime_digits=digits)
     plan = unfinished(plan, kept, sides.written, records, object_map, datetime_digits=digits)
-    plan = confined(plan, object_map, sides.members)
+    plan = confined(plan, object_map, sides.members)  # also what is still to be put back
     return replace(plan, remember=remembered(remembered(plan.remember, heirs), claims)), found
