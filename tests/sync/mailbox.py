@@ -14,6 +14,8 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 
+from tests.sync.receiver import Quiet, over_tls, serving
+
 PATIENCE = 30.0
 
 
@@ -118,13 +120,8 @@ class _Session(socketserver.StreamRequestHandler):
         return None
 
 
-class _Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-    block_on_close = False
+class _Server(Quiet, socketserver.ThreadingTCPServer):
     tls: ssl.SSLContext | None = None
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of callers that are gone."""
 
 
 @contextmanager
@@ -132,14 +129,7 @@ def mailbox(tls: ssl.SSLContext | None = None, *, at_once: bool = False) -> Iter
     """Listen on a free port for the length of a `with` block; `tls` after STARTTLS, or `at_once`."""
     handler = type("Session", (_Session,), {"tls": tls})
     with _Server(("127.0.0.1", 0), handler) as server:
-        if tls is not None and at_once:
-            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        over_tls(server, tls if at_once else None)
         box = handler.mailbox = Mailbox(server.server_address[1])
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
+        with serving(server, box.ending):
             yield box
-        finally:
-            box.ending.set()
-            server.shutdown()
-            thread.join()

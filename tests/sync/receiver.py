@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import ssl
 import threading
 from collections import Counter
@@ -115,12 +116,37 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-class _Server(ThreadingHTTPServer):
+class Quiet(socketserver.BaseServer):
+    """A server whose calls end with it, and which says nothing of callers that are gone."""
+
     daemon_threads = True
     block_on_close = False
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Say nothing of callers that are gone."""
+        """Say nothing."""
+
+
+class _Server(Quiet, ThreadingHTTPServer):
+    pass
+
+
+@contextmanager
+def serving(server: socketserver.TCPServer, ending: threading.Event) -> Iterator[None]:
+    """Serve in a thread for the length of a `with` block, then set `ending` for the calls that still wait."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ending.set()
+        server.shutdown()
+        thread.join()
+
+
+def over_tls(server: socketserver.TCPServer, tls: ssl.SSLContext | None) -> None:
+    """Have a server speak TLS from the first byte, if it is given any."""
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
 
 
 @contextmanager
@@ -128,14 +154,7 @@ def receiver(tls: ssl.SSLContext | None = None) -> Iterator[Inbox]:
     """Listen on a free port for the length of a `with` block."""
     handler = type("Handler", (_Handler,), {})
     with _Server(("127.0.0.1", 0), handler) as server:
-        if tls is not None:
-            server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        over_tls(server, tls)
         inbox = handler.inbox = Inbox(server.server_address[1])
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
+        with serving(server, inbox.ending):
             yield inbox
-        finally:
-            inbox.ending.set()
-            server.shutdown()
-            thread.join()

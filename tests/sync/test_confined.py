@@ -55,6 +55,18 @@ def widen(made: Project) -> None:
     declare(made, CONNECTOR)
 
 
+def narrow_with_a_brake(made: Project) -> None:
+    """Write both, then name the segment again, with a brake at 60 % of the records; the member has news."""
+    widen(made)
+    made.sync()
+    declare(made, CONFINED)
+    engage = made.root / "config" / "engage.yaml"
+    engage.write_text(
+        engage.read_text().replace("max_change_share: 1.0", "max_change_share: 0.6").replace("1000000", "1")
+    )
+    made.tell(*reporting(made, "in", 2, days=0))
+
+
 def record_of(made: Project, user: str) -> str:
     (found,) = [one for one in made.crm.store.ids("contacts") if made.values(one)["email"] == f"{user}@a.example"]
     return found
@@ -177,14 +189,7 @@ def test_tasks_of_signals_wait_for_those_outside(made: Project) -> None:
 
 def test_the_shares_of_brakes_are_those_of_the_records_that_may_be_written(made: Project) -> None:
     """Of two records written before only the member's is weighed: all of them would change."""
-    widen(made)
-    made.sync()
-    declare(made, CONFINED)
-    engage = made.root / "config" / "engage.yaml"
-    engage.write_text(
-        engage.read_text().replace("max_change_share: 1.0", "max_change_share: 0.6").replace("1000000", "1")
-    )
-    made.tell(*reporting(made, "in", 2, days=0))
+    narrow_with_a_brake(made)
     made.clock.advance(4.5 * 86_400)
     report = made.sync()
     assert report.status == "held"
@@ -193,14 +198,7 @@ def test_the_shares_of_brakes_are_those_of_the_records_that_may_be_written(made:
 
 def test_a_record_outside_that_is_as_wanted_waters_no_share_down(made: Project) -> None:
     """Of two records written before only the member's counts, which changes; nothing else is wanted of the other."""
-    widen(made)
-    made.sync()
-    declare(made, CONFINED)
-    engage = made.root / "config" / "engage.yaml"
-    engage.write_text(
-        engage.read_text().replace("max_change_share: 1.0", "max_change_share: 0.6").replace("1000000", "1")
-    )
-    made.tell(*reporting(made, "in", 2, days=0))
+    narrow_with_a_brake(made)
     report = made.sync()
     assert (report.status, contacts(report)["outside"]) == ("held", 0)
 
