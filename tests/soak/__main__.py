@@ -59,6 +59,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="engage-soak-") as folder, both(Path(folder), provisioned=False) as project:
         write(project)
         project.provision()
+        project.org.store.shelf("Contact").type.tracked.add(made.theirs("engage_team"))
         soak = Soak(project, options.seed, options.people, options.share)
         soak.work(options.minutes * 60)
         return soak.end()

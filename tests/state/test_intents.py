@@ -22,12 +22,12 @@ def test_what_was_answered_is_dropped_and_the_rest_stays(state: State, run: int)
     assert held(state) == set()
     intend(state, {"1": {"a": "x", "b": None}, "2": {"a": "q\"'ü;y"}, "3": {"a": None}}, run)
     assert held(state) == {("1", "a", "x"), ("2", "a", "q\"'ü;y")}
-    state.settle_intents(*HERE, answered=["1", "3"], before=NOW)
+    state.settle_intents(*HERE, run, answered=["1", "3"], before=NOW)
     assert held(state) == {("2", "a", "q\"'ü;y")}
     intend(state, {"4": {"a": "x"}}, run)
-    state.settle_intents(*HERE, answered=["4"], before=NOW)
+    state.settle_intents(*HERE, run, answered=["4"], before=NOW)
     assert held(state) == {("2", "a", "q\"'ü;y")}, "another part of the push says nothing of this one"
-    state.settle_intents(*HERE, answered=iter(["2"]), before=NOW)
+    state.settle_intents(*HERE, run, answered=iter(["2"]), before=NOW)
     assert held(state) == set()
 
 
@@ -36,9 +36,9 @@ def test_what_several_runs_meant_is_kept_together(state: State, run: int) -> Non
     intend(state, {"1": {"a": "x", "b": "k"}, "2": {"a": "x"}}, run)
     intend(state, {"1": {"a": "y"}}, later)
     assert held(state) == {("1", "a", "x"), ("1", "a", "y"), ("1", "b", "k"), ("2", "a", "x")}
-    state.settle_intents(*HERE, answered=["1"], before=NOW)
-    assert held(state) == {("2", "a", "x")}, "another record's answer says nothing of this one"
-    state.settle_intents(*HERE, answered=[], before=NOW + timedelta(days=1))
+    state.settle_intents(*HERE, later, answered=["1"], before=NOW)
+    assert held(state) == {("1", "a", "x"), ("1", "b", "k"), ("2", "a", "x")}, "the answer was not about what it meant"
+    state.settle_intents(*HERE, later, answered=[], before=NOW + timedelta(days=1))
     assert held(state) == set()
 
 
@@ -82,5 +82,5 @@ def test_the_last_answer_is_a_sign_of_life(state: State, run: int) -> None:
 def test_objects_do_not_share_theirs(state: State, run: int) -> None:
     intend(state, {"1": {"a": "x"}}, run, "companies")
     assert held(state) == set()
-    state.settle_intents(*HERE, answered=["1"], before=NOW + timedelta(days=9))
+    state.settle_intents(*HERE, run, answered=["1"], before=NOW + timedelta(days=9))
     assert state.intents("crm", "companies").select("record", "field", "value").rows() == [("1", "a", "x")]

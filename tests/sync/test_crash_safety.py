@@ -22,6 +22,7 @@ from engage_sync.connectors.halt import Halt
 from engage_sync.connectors.wrappers import Observed
 from engage_sync.errors import EngageError, Mistake, Unreachable
 from engage_sync.sandbox.faults import Fault
+from engage_sync.sandbox.store import PERSON
 from engage_sync.state.database import Database
 from engage_sync.state.sqlite import SQLite
 from engage_sync.state.store import State
@@ -35,6 +36,7 @@ from tests.sync.project import Project, decisions
 from tests.sync.two_crms import both
 
 RESPECTED = "engage_user_type"
+THERE = "Engage_User_Type__c"
 LATER = 20 * 86_400
 
 
@@ -114,6 +116,59 @@ def test_what_a_person_typed_after_it_is_theirs(project: Project, ann: str, cut:
         assert project.values(ann)[RESPECTED] == "influencer"
 
 
+@pytest.mark.parametrize("cut", CUTS)
+def test_what_somebody_changed_beside_it_leaves_it_ours(project: Project, ann: str, cut: str) -> None:
+    """The record was changed after the run, and the CRM tells that it was another field."""
+    CUTS[cut](project)
+    project.clock.advance(3_600)
+    project.crm.store.update("contacts", ann, {"firstname": "Ann"}, source=PERSON)
+    report = project.sync(after=LATER)
+    assert "drift_kept" not in {decision for *_, decision in decisions(report)}
+    assert project.values(ann)[RESPECTED] == "inactive"
+
+
+def test_a_crm_that_does_not_tell_at_once_is_asked_again(project: Project, ann: str) -> None:
+    """Until then the value stands, whoever set it."""
+    unanswered(project)
+    ours = project.values(ann)[RESPECTED]
+    project.clock.advance(3_600)
+    project.crm.store.update("contacts", ann, {"firstname": "Ann"}, source=PERSON)
+    project.crm.faults.add(Fault("drop_before", path="*/batch/read", times=None))
+    project.tell(project.identify("ann", email="ann@a.example", deactivatedAt=project.at()))
+    report = project.sync()
+    assert (ann, RESPECTED, None, "drift_kept") in decisions(report)
+    assert project.values(ann)[RESPECTED] == ours
+    project.crm.faults.clear()
+    project.sync(after=3_600)
+    assert RESPECTED not in project.values(ann)
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_the_field_history_of_salesforce_tells_it_too(tmp_path: Path, tracked: bool) -> None:
+    """An org that does not track the field cannot tell: then the value stands."""
+    with both(tmp_path) as made:
+        file = made.root / "connectors" / "salesforce.yaml"
+        text = file.read_text()
+        file.write_text(
+            text.replace(f"{THERE}: primary_user_type", f"{THERE}: {{from: primary_user_type, on_drift: respect}}")
+        )
+        shelf = made.org.store.shelf("Contact")
+        if tracked:
+            shelf.type.tracked.add(THERE)
+        record = made.sales("ann@a.example")
+        made.tell(made.identify("ann", email="ann@a.example"))
+        made.sync()
+        made.tell(made.track("ann"))
+        made.org.faults.add(Fault("drop_after", kind="write", times=None))
+        assert made.sync().exit == 5
+        made.org.faults.clear()
+        made.clock.advance(3_600)
+        made.org.store.edit("Contact", record, {"FirstName": "Ann"})
+        made.sync(after=LATER)
+        shown = made.org.store.text("Contact", record)[THERE]
+        assert (shown == "inactive") is tracked
+
+
 def test_what_was_never_written_does_not_claim_a_persons_value(project: Project, ann: str) -> None:
     """A person types, later, just what a run without effect was about to write."""
     project.crm.faults.add(Fault("drop_before", kind="write", times=None))
@@ -154,6 +209,21 @@ def test_what_takes_effect_long_after_the_run(project: Project, ann: str, whole:
     made.crm.store.update("contacts", ann, {RESPECTED: meant})
     found = {decision for _, name, _, decision in decisions(made.sync(after=LATER)) if name == RESPECTED}
     assert found == {"write" if whole else "drift_kept"}
+
+
+def test_what_lands_after_the_next_run_has_written_is_ours(project: Project, ann: str) -> None:
+    """A write that hung takes effect when another run has had its answer for the same record."""
+    project.crm.faults.add(Fault("drop_before", kind="write", times=None))
+    assert project.sync().exit == 5
+    project.crm.faults.clear()
+    with project.remembered() as state:
+        meant = state.intents("hubspot", "contacts").filter(field=RESPECTED)["value"].item()
+    project.tell(project.identify("ann", email="ann@a.example", deactivatedAt=project.at()))
+    assert project.sync().exit == 0
+    assert RESPECTED not in project.values(ann)
+    project.crm.store.update("contacts", ann, {RESPECTED: meant})
+    assert project.sync(after=3_600).exit == 0
+    assert RESPECTED not in project.values(ann)
 
 
 def test_cut_short_twice_with_different_values(project: Project, ann: str) -> None:

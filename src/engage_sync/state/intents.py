@@ -96,10 +96,11 @@ def _thin(transaction: Transaction, object_id: int, run: int) -> None:
 
 
 def settle_intents(
-    database: Database, connector: str, object_name: str, *, answered: Iterable[str], before: datetime
+    database: Database, connector: str, object_name: str, run: int, *, answered: Iterable[str], before: datetime
 ) -> None:
-    """Drop what any run meant to write to the records that the CRM answered for, and what runs meant that began before
-    an instant. What else a run meant stays, also that of an earlier part of its push."""
+    """Drop what a run meant to write to the records that the CRM answered it for, and what runs meant that began before
+    an instant. What else it meant stays, also that of an earlier part of its push; and what earlier runs meant, which
+    may have been about other fields, or still be on its way."""
     object_id = objects.find(database, connector, object_name)
     if object_id is None:
         return
@@ -107,9 +108,10 @@ def settle_intents(
         records = iter(answered)
         while some := list(islice(records, AT_ONCE)):
             transaction.run(
-                "DELETE FROM engage_intent WHERE object_id = ?"
+                "DELETE FROM engage_intent WHERE object_id = ? AND run = ?"
                 f" AND record IN (SELECT key FROM {database.backend.each_record('?')})",
                 object_id,
+                run,
                 marks(some),
             )
         transaction.run(

@@ -129,10 +129,12 @@ class Safekeeping(Schedule, AlertMemory):
         that is somebody else's; this outlives a power cut. By `at` nothing of it is on its way any more."""
         intent_rows.intend(self._database, connector, object, values, run, before=before, theirs=theirs, at=at)
 
-    def settle_intents(self, connector: str, object: str, *, answered: Iterable[str], before: datetime) -> None:
-        """Drop what runs meant to write to the records that were answered for, and all intents of runs older than
+    def settle_intents(
+        self, connector: str, object: str, run: int, *, answered: Iterable[str], before: datetime
+    ) -> None:
+        """Drop what a run meant to write to the records that it was answered for, and all intents of runs older than
         `before`."""
-        intent_rows.settle_intents(self._database, connector, object, answered=answered, before=before)
+        intent_rows.settle_intents(self._database, connector, object, run, answered=answered, before=before)
 
     def intents(self, connector: str, object: str) -> pl.DataFrame:
         """Give what runs meant to write and had no answer for, the newest first: record, field, value, before, run,

@@ -5,7 +5,8 @@ be ours is recorded under the run that meant it, so that a rollback of it finds 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
@@ -14,6 +15,7 @@ from engage_sync.connectors.base import Status
 from engage_sync.core.definitions import ManagedField, ObjectMap, OnDrift
 from engage_sync.core.values import canonical
 from engage_sync.events.message import read_instant
+from engage_sync.sync.drift import ASKED, TOLD, ask
 from engage_sync.sync.push import UNCLAIMED, Target, ended
 
 MARGIN = timedelta(minutes=10)
@@ -24,29 +26,75 @@ certain: else a person's value would be lost."""
 _INSTANT = pl.Datetime("us", "UTC")
 _TEXTS = ("record", "field", "value", "before")
 _FOUND = {**dict.fromkeys(_TEXTS, pl.String()), "run": pl.Int64(), "was_ours": pl.Boolean()}
+_HELD = {**_FOUND, "until": _INSTANT, "stamp": _INSTANT, "likely": pl.Boolean()}
+_PLACE = ("record", "field")
+
+Telling = Callable[[ObjectMap, pl.DataFrame], pl.DataFrame]
+"""Asks the CRM who set some fields (record, field) when; gives drift's TOLD, only what was answered."""
+
+
+def silent(object_map: ObjectMap, places: pl.DataFrame) -> pl.DataFrame:  # noqa: ARG001  as `Telling` has it
+    """Ask nobody."""
+    return pl.DataFrame(schema=TOLD)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """`found`: record, field, value, before, run, was_ours of what live records hold and a run meant to write, where we
+    did not know yet that it did. `known`: the intents (`State.intents`) that this was decided about; of the others the
+    CRM did not say yet who set what it holds."""
+
+    found: pl.DataFrame
+    known: pl.DataFrame
 
 
 def recognised(
     intents: pl.DataFrame,
     written: pl.DataFrame,
     records: pl.DataFrame,
-    fields: Sequence[ManagedField],
+    object_map: ObjectMap,
     *,
     now: datetime,
     datetime_digits: int,
-) -> pl.DataFrame:
-    """Give record, field, value, before, run, was_ours of what live records hold and a run meant to write, where we do
-    not know yet that it did. `intents`, `written` and `records` are as the state gives them.
+    telling: Telling = silent,
+) -> Claims:
+    """Find what runs without an answer wrote. `intents`, `written` and `records` are as the state gives them.
 
     It is certain where nobody changed the record after that run was over: no later stamp, however long ago that is.
+    Where somebody did, the CRM may know (`telling`) that it was another field.
     """
-    found = [pl.DataFrame(schema=_FOUND)]
     if intents.is_empty():
-        return found[0]
+        return Claims(pl.DataFrame(schema=_FOUND), intents)
+    held = _held(intents, written, records, object_map.write, datetime_digits=datetime_digits)
+    over = pl.col("until") + MARGIN
+    fresh = pl.col("until") >= pl.lit(now - UNCLAIMED, _INSTANT)
+    ours = (pl.col("stamp") <= over).fill_null(value=False) | (pl.col("likely") & fresh)
+    certain = held.filter(ours)
+    doubtful = held.join(certain, on=_PLACE, how="anti", maintain_order="left").filter(~pl.col("likely"))
+    if not doubtful.is_empty():
+        told = telling(object_map, doubtful.select(_PLACE).unique(maintain_order=True))
+        answered = doubtful.join(told, on=_PLACE, maintain_order="left")
+        nobody_else = (pl.col("changed_at") <= over) & pl.col("human").ne_missing(pl.lit(value=True))
+        certain = pl.concat([certain, answered.filter(nobody_else).select(certain.columns)])
+        open_ = doubtful.join(told, on=_PLACE, how="anti").filter(fresh)
+        intents = intents.join(open_, on=["record", "run"], how="anti", maintain_order="left")
+    return Claims(certain.unique(_PLACE, keep="first", maintain_order=True).select(*_FOUND), intents)
+
+
+def _held(
+    intents: pl.DataFrame,
+    written: pl.DataFrame,
+    records: pl.DataFrame,
+    fields: Sequence[ManagedField],
+    *,
+    datetime_digits: int,
+) -> pl.DataFrame:
+    """Give what live records hold as a run meant it, and not as we last wrote it: with `until`, by when that run was
+    over, the `stamp` of the record's last change, and whether the field's policy takes it for ours if that is
+    `likely`."""
+    found = [pl.DataFrame(schema=_HELD)]
     live = records.join(intents.select("record").unique(), on="record", how="semi")
     live = live.with_columns(stamp=pl.Series([read_instant(text or "") for text in live["updated_at"]], dtype=_INSTANT))
-    certain = (pl.col("stamp") <= pl.col("until") + MARGIN).fill_null(value=False)
-    fresh = pl.col("until") >= pl.lit(now - UNCLAIMED, _INSTANT)
     for managed in fields:
         last, seen, meant, stood = (pl.col(name) for name in ("last", "seen", "c.value", "c.before"))
         known = written.select("record", last=f"last.{managed.field}")
@@ -59,9 +107,9 @@ def recognised(
                 canonical(one, managed.type, datetime_digits=datetime_digits) for one in (last, seen, meant, stood)
             )
         )
-        ours = certain | fresh if managed.on_drift in LIKELY else certain
         holds = seen.eq_missing(meant) & seen.ne_missing(last) & meant.ne_missing(stood)
-        found.append(sides.filter(holds & ours).unique("record", keep="first", maintain_order=True).select(*_FOUND))
+        likely = pl.lit(managed.on_drift in LIKELY)
+        found.append(sides.filter(holds).with_columns(likely=likely).select(*_HELD))
     return pl.concat(found)
 
 
@@ -87,11 +135,11 @@ def laid_over(written: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([rest, both.with_columns(ever=pl.lit(value=True)).select(rest.columns)])
 
 
-def settle_claims(target: Target, found: pl.DataFrame, intents: pl.DataFrame, *, pulled_since: datetime | None) -> None:
-    """Record what was recognised as written by the run that meant it, and drop every one of `intents` whose matter is
-    known: it took effect, a pull begun at `pulled_since` shows that it did not, or it is too old to be told from other
-    values."""
+def settle_claims(target: Target, claims: Claims, *, pulled_since: datetime | None) -> None:
+    """Record what was recognised as written by the run that meant it, and drop every intent whose matter is known: it
+    took effect, a pull begun at `pulled_since` shows that it did not, or it is too old to be told from other values."""
     state, object_ = target.workspace.state, target.kind.object
+    found, intents = claims.found, claims.known
     if intents.is_empty():
         return
     at = target.clock()
@@ -110,11 +158,16 @@ def settle_claims(target: Target, found: pl.DataFrame, intents: pl.DataFrame, *,
 def catch_up(target: Target, object_map: ObjectMap, *, pulled_since: datetime) -> None:
     """Find, right after a pull, what runs without an answer wrote to one object, and record it."""
     state, key = target.workspace.state, (target.name, target.kind.object)
-    intents, fields = state.intents(*key), object_map.write
+    intents = state.intents(*key)
     if intents.is_empty():
         return
-    names = [managed.field for managed in fields]
+    names = [managed.field for managed in object_map.write]
     written, records = state.written(*key, names), state.records(*key, names)
     digits = target.connector.limits.datetime_digits
-    found = recognised(intents, written, records, fields, now=target.clock(), datetime_digits=digits)
-    settle_claims(target, found, intents, pulled_since=pulled_since)
+    claims = recognised(
+        *(intents, written, records, object_map),
+        now=target.clock(),
+        datetime_digits=digits,
+        telling=lambda _, places: ask(target.connector, target.kind, places.head(ASKED)),
+    )
+    settle_claims(target, claims, pulled_since=pulled_since)

@@ -17,6 +17,7 @@ from engage_sync.sync.accounts import remember_account
 from engage_sync.sync.claims import settle_claims
 from engage_sync.sync.compute import compute, record
 from engage_sync.sync.computed import Computed
+from engage_sync.sync.deciding import Others
 from engage_sync.sync.deliver import deliver
 from engage_sync.sync.drift import Onlooker
 from engage_sync.sync.field_limits import keep_limits
@@ -227,7 +228,10 @@ def _plan(workspace: Workspace, sessions: list[Session], computed: Computed, cur
             session.schema = session.connector.check()
             remember_account(workspace, session.file, session.schema, session.connector.quota_key)
             keep_limits(workspace, session.file, session.schema)
-            owning = partial(current.drift.owned, session.connector, computed.as_of)
+            others = Others(
+                partial(current.drift.owned, session.connector, computed.as_of),
+                partial(current.drift.told, session.connector),
+            )
             session.prepared = prepare(
                 workspace,
                 session.file,
@@ -236,7 +240,7 @@ def _plan(workspace: Workspace, sessions: list[Session], computed: Computed, cur
                 now=now,
                 looking=looking,
                 portion=way.portion,
-                owning=owning,
+                others=others,
             )
             session.incomplete = session.prepared.refuses()
             held = session.prepared.held
@@ -278,7 +282,7 @@ def _push(
         name, undone = object_map.object, prepared.undone[object_map.object]
         if way.portion.releases is not None:
             undone = release_undone(target, undone, way.portion.releases)
-        settle_claims(target, prepared.claims[name], prepared.intents[name], pulled_since=current.pulled_since)
+        settle_claims(target, prepared.claims[name], pulled_since=current.pulled_since)
         gone = computed.gone[session.file.name, name]
         target = replace(target, theirs=forget_undone(target, found, undone, gone, whole=way.portion.whole))
         fields = Fields.of(object_map.write, session.schema, object_map.object)

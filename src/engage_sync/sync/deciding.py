@@ -16,11 +16,20 @@ from engage_sync.core.fitting import FieldLimit
 from engage_sync.core.plan import ObjectPlan, plan_object
 from engage_sync.core.undo import disowned, followed, kept_undone, unfinished
 from engage_sync.core.unique_ids import refuse_taken
-from engage_sync.sync.claims import claimed, laid_over, recognised
+from engage_sync.sync.claims import Claims, Telling, claimed, laid_over, recognised, silent
 from engage_sync.sync.inheritance import inherited, overlaid, remembered
 
 Owning = Callable[[ObjectPlan, ObjectMap, pl.DataFrame, Mapping[str, FieldLimit] | None], ObjectPlan]
 """Decides, over a plan and the mirrored records it is made from, about what somebody else set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """What is known about values that somebody else may have set: how it is decided about them (`owning`), and whom to
+    ask who set them (`telling`)."""
+
+    owning: Owning
+    telling: Telling = silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +52,20 @@ class Sides:
 
 
 def decide(
-    object_map: ObjectMap, sides: Sides, *, owning: Owning, now: datetime, releases: int | None = None
-) -> tuple[ObjectPlan, pl.DataFrame]:
+    object_map: ObjectMap,
+    sides: Sides,
+    *,
+    others: Others,
+    now: datetime,
+    releases: int | None = None,
+) -> tuple[ObjectPlan, Claims]:
     """Plan one object; give what runs without an answer turn out to have written, too (`claims.recognised`). What a
     rollback of run `releases` took back is planned as if it stood."""
     fields, records, digits = object_map.write, sides.records, sides.datetime_digits
-    found = recognised(sides.intents, sides.written, records, fields, now=now, datetime_digits=digits)
-    claims = claimed(found, fields)
+    found = recognised(
+        sides.intents, sides.written, records, object_map, now=now, datetime_digits=digits, telling=others.telling
+    )
+    claims = claimed(found.found, fields)
     undone = followed(sides.undone, sides.gone)
     written = disowned(laid_over(sides.written, claims), undone)
     heirs = inherited(written, sides.gone, records, fields, datetime_digits=digits)
@@ -66,7 +82,7 @@ def decide(
         limits=sides.limits,
         datetime_digits=digits,
     )
-    plan = owning(plan, object_map, records, sides.limits)
+    plan = others.owning(plan, object_map, records, sides.limits)
     plan = confined(plan, object_map, sides.members)  # who keeps its id gives none up: before ids are compared
     plan = refuse_taken(plan, records, object_map.match_external_id)
     kept = undone.filter(pl.col("undone").ne_missing(pl.lit(releases, pl.Int64)))

@@ -36,7 +36,7 @@ LISTING: Mapping[str, pl.DataType] = {
 waiting (the CRM refused the write before), rolled_back, or how the write ended otherwise."""
 _NOT_SENT = {"drift_kept": "kept", DEFERRED: Bucket.HELD.value}
 """Outcomes of what was not to be sent; that of any other decision is called like the decision."""
-_TOLD: Mapping[str, pl.DataType] = {name: KNOWN[name] for name in ("record", "field", "author", "changed_at", "human")}
+TOLD: Mapping[str, pl.DataType] = {name: KNOWN[name] for name in ("record", "field", "author", "changed_at", "human")}
 _ONE = ["record", "field"]
 
 
@@ -98,21 +98,16 @@ class Onlooker:
                 self.workspace.state.change_drifts(*one.key, answered, answered.clear(), self.run)
         self.later.clear()
 
+    def told(self, connector: Connector, object_map: ObjectMap, places: pl.DataFrame) -> pl.DataFrame:
+        """Ask who set some fields (record, field) of one object; give TOLD."""
+        return self._told(connector, kind_of(object_map, connector.limits), places)
+
     def _told(self, connector: Connector, kind: Kind, unasked: pl.DataFrame) -> pl.DataFrame:
-        """Ask who set some fields. What the CRM has no answer to has the author '': it is not asked for again. A call
-        that fails takes nothing from the run's questions: the other fields are asked about."""
-        pairs = list(unasked.head(self.left).select(*_ONE).iter_rows())
-        if not pairs:
-            return pl.DataFrame(schema=_TOLD)
-        log = structlog.get_logger(__name__).bind(connector=connector.name, object=kind.object, fields=len(pairs))
-        try:
-            found = connector.authors(kind, pairs)
-        except EngageError as error:
-            log.warning("who changed our fields is not known", because=str(error))
-            return pl.DataFrame(schema=_TOLD)
-        self.left -= len(pairs)
-        log.info("asked who changed our fields", told=len(found))
-        return pl.DataFrame([_row(pair, found.get(pair, Author())) for pair in pairs], schema=_TOLD, orient="row")
+        """Ask about as many fields as the run has questions left. A call that fails takes nothing from them: the other
+        fields are asked about."""
+        told = ask(connector, kind, unasked.head(self.left))
+        self.left -= told.height
+        return told
 
     def _keep(self, plan: ObjectPlan, met: pl.DataFrame, stored: pl.DataFrame) -> None:
         """Keep what is new, and drop what is gone. Drift that is to be overwritten is kept if it was asked for."""
@@ -153,7 +148,7 @@ class Onlooker:
     def _listed(self, plan: ObjectPlan, otherwise: str) -> pl.DataFrame:
         """List what was met of one plan, whatever later passes decided about it."""
         key = (plan.connector, plan.object)
-        known = self.known.get(key, pl.DataFrame(schema=KNOWN)).select(*_TOLD, "seen_at")
+        known = self.known.get(key, pl.DataFrame(schema=KNOWN)).select(*TOLD, "seen_at")
         rows = plan.changes.join(known, on=_ONE, maintain_order="left")
         if rows.is_empty():
             return pl.DataFrame(schema=LISTING)
@@ -168,6 +163,22 @@ class Onlooker:
             author=pl.col("author").replace("", None),
             outcome=pl.when(sent).then(done.fill_null(otherwise)).otherwise(left),
         ).select(*LISTING)
+
+
+def ask(connector: Connector, kind: Kind, places: pl.DataFrame) -> pl.DataFrame:
+    """Ask who set some fields (record, field); give TOLD, nothing where the call fails. What the CRM has no answer to
+    has the author ''."""
+    pairs = list(places.select(*_ONE).iter_rows())
+    if not pairs:
+        return pl.DataFrame(schema=TOLD)
+    log = structlog.get_logger(__name__).bind(connector=connector.name, object=kind.object, fields=len(pairs))
+    try:
+        found = connector.authors(kind, pairs)
+    except EngageError as error:
+        log.warning("who changed our fields is not known", because=str(error))
+        return pl.DataFrame(schema=TOLD)
+    log.info("asked who changed our fields", told=len(found))
+    return pl.DataFrame([_row(pair, found.get(pair, Author())) for pair in pairs], schema=TOLD, orient="row")
 
 
 def counted(listing: pl.DataFrame) -> dict[str, dict[str, int]]:

@@ -24,7 +24,7 @@ from engage_sync.core.wanted import wanted
 from engage_sync.state.links import CONTESTED
 from engage_sync.sync.addresses import record_urls
 from engage_sync.sync.confinement import recorded_members
-from engage_sync.sync.deciding import Sides, decide
+from engage_sync.sync.deciding import Others, Sides, decide
 from engage_sync.sync.failures import described, with_failures
 from engage_sync.sync.field_limits import kept_limits, room_of
 from engage_sync.sync.views import Shown
@@ -107,7 +107,7 @@ def _fields(
     """Give every managed field of the linked record: what is wanted, what the CRM holds, what a push would do."""
     state = workspace.state
     sides = _sides(workspace, file, object_map, shown, record)
-    plan, _ = decide(object_map, sides, owning=partial(_owned, workspace, when.as_of), now=when.now)
+    plan, _ = decide(object_map, sides, others=Others(partial(_owned, workspace, when.as_of)), now=when.now)
     told = None if sides.limits is None else described(object_map.write, sides.limits)
     plan = with_failures(state, plan, told, now=when.now, retrying=False)
     mine = plan.changes.filter(pl.col("record") == record).select("field", "decision", "reason")

@@ -19,8 +19,9 @@ from engage_sync.core.holds import Hold
 from engage_sync.core.plan import CHANGES, REFUSED, ObjectPlan
 from engage_sync.core.undo import followed
 from engage_sync.core.wanted import wanted
+from engage_sync.sync.claims import Claims
 from engage_sync.sync.computed import Computed
-from engage_sync.sync.deciding import Owning, Sides, decide
+from engage_sync.sync.deciding import Others, Sides, decide
 from engage_sync.sync.failures import described, with_failures
 from engage_sync.sync.field_limits import Limits, limits_of, room_of
 from engage_sync.sync.holding import Watch, holds
@@ -62,10 +63,8 @@ class Prepared:
     holds: tuple[Hold, ...]
     described: Mapping[str, str | None] = field(default_factory=dict)
     """By object, what tells one description of its fields from another."""
-    claims: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-    """By object, what runs without an answer turn out to have written (`claims.recognised`)."""
-    intents: Mapping[str, pl.DataFrame] = field(default_factory=dict)
-    """By object, what runs without an answer meant to write (`State.intents`)."""
+    claims: Mapping[str, Claims] = field(default_factory=dict)
+    """By object, what runs without an answer turn out to have written."""
     undone: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     """By object, what rollbacks took back (`State.undone`)."""
 
@@ -92,16 +91,16 @@ def prepare(
     now: datetime,
     looking: Watch,
     portion: Portion,
-    owning: Owning,
+    others: Others,
 ) -> Prepared:
     """Plan every object of one connector. `now` is the run's clock, by which refused records wait; `looking` what the
-    brakes look at; `portion` what is planned; `owning` decides about what somebody else set."""
-    plans, told, claims, intents, undone = {}, {}, {}, {}, {}
+    brakes look at; `portion` what is planned; `others` what is known about what somebody else set."""
+    plans, told, claims, undone = {}, {}, {}, {}
     for object_map in file.objects:
         name, limits = object_map.object, limits_of(schema, object_map.object)
         sides = _sides(workspace, file, object_map, computed, limits)
-        intents[name], undone[name] = sides.intents, sides.undone
-        plan, claims[name] = decide(object_map, sides, owning=owning, now=now, releases=portion.releases)
+        undone[name] = sides.undone
+        plan, claims[name] = decide(object_map, sides, others=others, now=now, releases=portion.releases)
         told[name] = described(object_map.write, limits)
         plan = with_failures(workspace.state, plan, told[name], now=now, retrying=portion.scope is Scope.FAILED)
         if portion.scope is Scope.RELEASED:
@@ -113,7 +112,6 @@ def prepare(
         holds(looking, file, schema, plans),
         described=told,
         claims=claims,
-        intents=intents,
         undone=undone,
     )
 

@@ -153,12 +153,12 @@ def _meant(target: Target, after: Mapping[str, Values]) -> Mapping[str, Values]:
 
 
 def _settle_intents(target: Target, sent: Mapping[str, Values], pushed: Pushed) -> None:
-    """Drop the notes of what was about to be written, but not to records that the CRM gave no answer for."""
+    """Drop the notes of what this run was about to write, but not to records that the CRM gave no answer for."""
     if not sent:
         return
     answered = (record for record in sent if pushed.buckets[record] is not Bucket.FAILED)
     old = target.clock() - UNCLAIMED
-    target.workspace.state.settle_intents(target.name, target.kind.object, answered=answered, before=old)
+    target.workspace.state.settle_intents(target.name, target.kind.object, target.run, answered=answered, before=old)
 
 
 def _theirs(sent: pl.DataFrame) -> Mapping[str, Sequence[str]]:
