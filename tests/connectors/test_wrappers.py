@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pytest
 from pydantic import BaseModel
@@ -88,6 +89,12 @@ class Fake(Connector):
 
 def written(changes: Sequence[Change]) -> Iterator[Outcome]:
     return (Outcome(change.record, Status.WRITTEN) for change in changes)
+
+
+class OneByOne(Fake):
+    """One that takes a batch at a time: which one ends last is known."""
+
+    limits = replace(Fake.limits, in_flight=1)
 
 
 def hard(inner: Connector, pauses: list[float] | None = None, *, read_only: bool = False) -> Observed:
@@ -221,7 +228,7 @@ def test_one_batch_that_never_gets_through_stops_no_other() -> None:
             raise Transient("500")
         yield from written(asked)
 
-    taken, raised = take_all(hard(Fake(push=poisoned)).push(KIND, changes(40)))
+    taken, raised = take_all(hard(OneByOne(push=poisoned)).push(KIND, changes(40)))
     failed = {outcome.record for outcome in taken if outcome.status is Status.FAILED}
     assert failed == {"6", "7"}
     assert len(taken) == 40
