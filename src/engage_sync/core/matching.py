@@ -71,6 +71,8 @@ def match(
 
     A deactivated user does not compete; its stored live link is kept where nobody else takes the record.
     """
+    if records.is_empty():
+        return Matches(*(pl.DataFrame(schema=schema) for schema in (LINKS, AMBIGUOUS, CONTESTED)))
     people, cards = entities.with_row_index("e"), records.with_row_index("r")
     held = _stored(stored, cards, gone, aliases, people)
     competing = ~people["deactivated"]
@@ -96,10 +98,11 @@ def _stored(
     live = cards.select("r", "record")
     links = stored.select("record", "external_id", was_record="record", was_id="external_id")
     links = links.join(live, on="record", how="left")
-    lost = links.filter(pl.col("r").is_null()).drop("r", "record")
-    moves = gone.select(was_record="record", record="moved_to").drop_nulls()
-    moved = lost.join(moves, on="was_record").join(live, on="record").select(links.columns)
-    links = pl.concat([links.drop_nulls("r"), moved])
+    if links["r"].has_nulls():
+        lost = links.filter(pl.col("r").is_null()).drop("r", "record")
+        moves = gone.select(was_record="record", record="moved_to").drop_nulls()
+        moved = lost.join(moves, on="was_record").join(live, on="record").select(links.columns)
+        links = pl.concat([links.drop_nulls("r"), moved])
     links = links.with_columns(external_id=_shown(links["external_id"], aliases))
     return links.join(people.select("e", "external_id", "deactivated"), on="external_id").select(
         "r", "e", "deactivated", "was_record", "was_id"
@@ -128,6 +131,8 @@ def _entity_key(key: str, free_mail: frozenset[str]) -> pl.Expr:
 
 def _by_id(state: _Open, level: str, pairs: pl.DataFrame) -> _Open:
     """Decide a level whose claims name entities directly: r, e."""
+    if pairs.is_empty():
+        return state
     still = state.cards.gather(pairs["r"]) & state.people.gather(pairs["e"])
     claims = pairs.filter(still).select("r", key="e", rivals=pl.lit(1, pl.UInt32)).unique()
     return _decide(state, level, claims, lambda stopped: stopped.select("key", e="key").unique())
@@ -155,6 +160,8 @@ def _decide(state: _Open, level: str, claims: pl.DataFrame, rivals: Callable[[pl
     An entity has one key, so counting records per key and entities per record finds every contested pair without
     building all pairs. What is linked or stopped here is closed for the levels after it.
     """
+    if claims.is_empty():
+        return state
     counted = claims.with_columns(holders=pl.len().over("key"), users=pl.col("rivals").sum().over("r"))
     clean = (pl.col("holders") == 1) & (pl.col("users") == 1)
     links = counted.filter(clean).select("r", e="key", level=pl.lit(level))

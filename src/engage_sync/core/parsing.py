@@ -7,7 +7,7 @@ distinct values of the rest. Never writes text: that is `values.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -35,14 +35,30 @@ _HOST = r"^(?:[^/?#@]*@)?([^/?#:@]+)"
 def by_shape(text: pl.Expr, dtype: pl.DataType, *ways: Way) -> pl.Expr:
     """Read each value in the first way whose pattern it has; null where none has. Each way sees only its own values."""
 
+    def nothing(values: pl.Series) -> pl.Series:
+        return pl.Series(values.name, [None], dtype).new_from_index(0, len(values))
+
     def read(values: pl.Series) -> pl.Series:
+        present = len(values) - values.null_count()
+        if not present:
+            return nothing(values)
+        left = list(ways)
+        while left:
+            pattern, function = left[0]
+            mine = present if pattern is None else values.str.contains(pattern).sum()
+            if mine == present:
+                return function(values)
+            if mine:
+                return apart(values, left)
+            left.pop(0)
+        return nothing(values)
+
+    def apart(values: pl.Series, left: Sequence[Way]) -> pl.Series:
         rows = pl.DataFrame({"row": pl.int_range(len(values), dtype=pl.UInt32, eager=True), "text": values})
         done = [rows.filter(values.is_null()).select("row", answer=pl.lit(None, dtype))]
         rows = rows.drop_nulls("text") if done[0].height else rows
-        for pattern, function in ways:
+        for pattern, function in left:
             mine = rows if pattern is None else rows.filter(pl.col("text").str.contains(pattern))
-            if mine.height == len(values):
-                return function(values)
             if mine.is_empty():
                 continue
             done.append(mine.select("row", answer=function(mine["text"]).cast(dtype)))

@@ -159,7 +159,7 @@ def plan_object(  # noqa: PLR0913  (the three sides of the table, the match, and
     base = _base(fields, wanted, links, ambiguous, records, written)
     rows = pl.concat(
         [pl.DataFrame(schema=_ROWS)]
-        + [_decided(base, managed, object_map.object, datetime_digits, limits) for managed in fields]
+        + [_decided(base, managed, object_map.object, datetime_digits, limits) for managed in fields if base.height]
     )
     changes = rows.filter(pl.col("decision") != "same")
     known = base.select("row", "record", "external_id", "linked", "ambiguous", "ever", inside=pl.lit(value=True))
@@ -234,21 +234,20 @@ def _decided(
     limit = None if limits is None else limits.get(field.field)
     blank = None if limit is None else limit.blank
     stirred = pl.when("linked").then(want.ne_missing(seen) | last.ne_missing(want)).otherwise(last.is_not_null())
-    rows = (
-        _sides(base, field, digits, limit)
-        .filter(stirred & ~base["ambiguous"])
-        .select(
-            "void",
-            "row",
-            "record",
-            "external_id",
-            "linked",
-            field=pl.lit(field.field),
-            before=pl.when(seen != "").then(seen),
-            after=want,
-            seen=canonical(seen, field.type, datetime_digits=digits),
-            last=canonical(last, field.type, datetime_digits=digits),
-        )
+    sides = _sides(base, field, digits, limit).filter(stirred & ~base["ambiguous"])
+    if sides.is_empty():
+        return pl.DataFrame(schema=_ROWS)
+    rows = sides.select(
+        "void",
+        "row",
+        "record",
+        "external_id",
+        "linked",
+        field=pl.lit(field.field),
+        before=pl.when(seen != "").then(seen),
+        after=want,
+        seen=canonical(seen, field.type, datetime_digits=digits),
+        last=canonical(last, field.type, datetime_digits=digits),
     )
     rows = rows.with_columns(decision=decision(field.on_drift, blank)).drop_nulls("decision")
     refusal = pl.lit(None, dtype=pl.String())

@@ -107,6 +107,8 @@ def unfinished(
 ) -> ObjectPlan:
     """Add what a rollback was to put back and did not, for want of an answer: the undone value is wanted, stands there,
     and is what we know to have written last. `plan` is one that `kept_undone` gave; `written` as the state gives it."""
+    if undone.is_empty():
+        return plan
     types = {managed.field: managed.type for managed in object_map.write}
     open_ = undone.filter(pl.col("field").is_in(list(types))).join(
         plan.changes.select("record", "field"), on=["record", "field"], how="anti", maintain_order="left"
@@ -165,6 +167,8 @@ def superseded(plan: ObjectPlan, undone: pl.DataFrame, *, whole: bool = True) ->
 def disowned(written: pl.DataFrame, undone: pl.DataFrame) -> pl.DataFrame:
     """Give what was last written without what a rollback put back that had never been ours: it counts as a person's, so
     that nothing takes it away. `written` is as the state gives it: record, `last.FIELD`…, ever."""
+    if undone.is_empty():
+        return written
     theirs = undone.filter(~pl.col("ours") & pl.col("restored").is_not_null())
     names = [name for name in theirs["field"].unique().sort().to_list() if f"last.{name}" in written.columns]
     if not names:

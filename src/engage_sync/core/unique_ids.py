@@ -19,8 +19,10 @@ def refuse_taken(plan: ObjectPlan, records: pl.DataFrame, field: str | None) -> 
     changes = plan.changes
     if field is None or f"crm.{field}" not in records.columns:
         return plan
-    held = records.select(holder="record", after=f"crm.{field}").filter(pl.col("after") != "")
     moving = changes.filter((pl.col("field") == field) & pl.col("decision").is_in(EXECUTED)).select("record", "after")
+    if moving.is_empty():
+        return plan
+    held = records.select(holder="record", after=f"crm.{field}").filter(pl.col("after") != "")
     clashes = moving.join(held, on="after").filter(pl.col("record") != pl.col("holder")).sort("record", "holder")
     refused = _refused(clashes, frozenset(moving["record"]))
     if not refused:

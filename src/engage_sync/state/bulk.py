@@ -113,6 +113,8 @@ class Arrow:
             frame = self._query(f"SELECT {typed} UNION ALL SELECT * FROM ({sql})").slice(1)
         else:
             frame = self._query(sql)
+        if frame.schema == pl.Schema(schema):
+            return frame
         return frame.select(pl.col(name).cast(dtype) for name, dtype in schema.items())
 
     def batches(self, sql: str, schema: Schema) -> Iterator[pl.DataFrame]:

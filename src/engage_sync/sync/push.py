@@ -86,7 +86,7 @@ def push(target: Target, plan: ObjectPlan, progress: Callable[[int, int], None])
     pushed = Pushed(dict.fromkeys(records["record"].to_list(), Bucket.FAILED))
     done = 0
     theirs = _theirs(sent)
-    parts = [_freeing(sent, target.unique), *_by_lock(target, records).iter_slices(SLICE)]
+    parts = [_freeing(sent, target.unique), *_by_lock(target, records).iter_slices(SLICE)] if records.height else []
     for number, part in enumerate(parts, start=1):
         before, after = _values(part)
         changes = [Change(record, values) for record, values in after.items()]
