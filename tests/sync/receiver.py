@@ -22,6 +22,8 @@ class Got:
     path: str
     headers: Mapping[str, str]
     body: bytes
+    caller: object = None
+    """The caller's end of the connection."""
 
     @property
     def key(self) -> str:
@@ -31,8 +33,9 @@ class Got:
 @dataclass
 class Inbox:
     """What came in, and what is answered next: a status, `drop` (no answer), `hang` (none until the end), `drip`
-    (an answer that never ends, byte by byte). A message with one of the words in `unwanted` is answered by that. After
-    the last of `answers` it is `otherwise`; what is about one of `bad` is answered by that."""
+    (an answer whose head never ends, byte by byte), `trickle` (one whose body never ends). A message with one of the
+    words in `unwanted` is answered by that. After the last of `answers` it is `otherwise`; what is about one of `bad`
+    is answered by that."""
 
     port: int
     answers: list[int | str] = field(default_factory=list)
@@ -72,6 +75,12 @@ class Inbox:
             return self.answers.pop(0) if self.answers else self.otherwise
 
 
+_ENDLESS: Mapping[int | str, bytes] = {
+    "drip": b"HTTP/1.1 204 No Content\r\nX-Slow: ",
+    "trickle": b"HTTP/1.1 200 OK\r\nContent-Length: 8000\r\n\r\n",
+}
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -88,12 +97,12 @@ class _Handler(BaseHTTPRequestHandler):
             if len(body) < length:  # the caller died while it spoke
                 self.close_connection = True
                 return
-            answer = inbox.take(Got(self.path, dict(self.headers), body))
+            answer = inbox.take(Got(self.path, dict(self.headers), body, self.client_address))
             if answer == "hang":
                 inbox.hanging.set()
                 inbox.ending.wait(PATIENCE)
-            if answer == "drip":
-                self.wfile.write(b"HTTP/1.1 204 No Content\r\nX-Slow: ")
+            if answer in _ENDLESS:
+                self.wfile.write(_ENDLESS[answer])
                 with suppress(OSError):
                     while not inbox.ending.wait(0.01):
                         self.wfile.write(b"a")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import socket
 import ssl
 import threading
@@ -113,6 +114,24 @@ def test_a_slow_receiver(inbox: Inbox) -> None:
     other = Sender(inbox.url, seconds=0.1)
     assert other.send(CALL) == [Answer(End.PENDING, f"{inbox.name}: no answer within 0.1 seconds")]
     other.receiver.close()
+
+
+def test_an_answer_that_comes_byte_by_byte_ends_in_time(inbox: Inbox) -> None:
+    """Each byte comes in time; the whole does not, be it before the status or after it. The status is what counts."""
+    made = Receiver(inbox.url, None, sleep=lambda _: None, clock=lambda: NOW, seconds=(0.3, 0.3))
+    inbox.answers = ["drip", "drip", "drip", "trickle", 204]
+    calls = [Call(f"k{n}", b"{}") for n in range(3)]
+    answers = [answer for call in calls for _, answer in made.send([call])]
+    made.close()
+    assert [answer.status for answer in answers] == [End.PENDING, End.DELIVERED, End.DELIVERED]
+    told = answers[0].message or ""
+    assert re.match(rf"{inbox.name}: no (whole )?answer within", told)  # a busy machine stalls, too
+
+
+def test_calls_go_over_the_connections_that_are_open(inbox: Inbox, sender: Sender) -> None:
+    for _ in range(20):
+        sender.send(CALL)
+    assert len({one.caller for one in inbox.got}) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 422])

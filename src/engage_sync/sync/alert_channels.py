@@ -16,14 +16,11 @@ from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import SplitResult, unquote, urlsplit
 
-import requests
-from urllib3.exceptions import HTTPError
-
 from engage_sync.connectors.addresses import is_loopback
 from engage_sync.core.alerting import Message, subject, text
 from engage_sync.errors import EngageError, Mistake
 from engage_sync.sync.bounded import Talk, at_most
-from engage_sync.sync.posting import address, host_and_port, session_for, why_silent
+from engage_sync.sync.posting import Line, Silent
 
 if TYPE_CHECKING:
     from engage_sync.sync.worked import AlertSettings, MailSettings
@@ -64,29 +61,19 @@ class Webhook:
     """Posts `{"text": …}`. Raises Mistake for what is no http or https address."""
 
     def __init__(self, url: str, seconds: float = SECONDS) -> None:
-        parts = address(url)
-        self.name = host_and_port(parts)
-        self._url, self._parts, self._seconds = url, parts, seconds
+        self._line = Line(url, (seconds, seconds), WHOLE * seconds)
+        self.name = self._line.name
 
     def send(self, message: Message, place: str) -> None:
         """Post the message, its key as `Idempotency-Key`. Raises NotTold unless the answer is 2xx."""
         body = json.dumps({"text": _escaped(text(message, place))[:MOST_TEXT]}, ensure_ascii=False).encode()
         headers = {"Content-Type": "application/json", "Idempotency-Key": message.key}
-        seconds = (self._seconds, self._seconds)
         try:
-            with (
-                _limited(self.name, self._seconds) as talk,
-                session_for(self._parts, talk) as session,
-                session.post(
-                    self._url, data=body, headers=headers, timeout=seconds, allow_redirects=False, stream=True
-                ) as response,
-            ):
-                code, asked = response.status_code, response.headers.get("Retry-After", "").strip()
-                talk.check()
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidProxyURL, UnicodeError):
-            raise NotTold(f"{self.name}: nothing can be sent to this address") from None
-        except (OSError, HTTPError) as error:
-            raise NotTold(f"{self.name}: {why_silent(error, seconds)}") from None
+            with closing(self._line) as line:
+                said = line.post(body, headers)
+        except Silent as silent:
+            raise NotTold(str(silent)) from None
+        code, asked = said.code, (said.retry_after or "").strip()
         if not 200 <= code < 300:
             wait = min(float(asked), _LONGEST_PAUSE) if asked.isascii() and asked.isdigit() else None
             raise NotTold(f"{self.name} answered {code}", wait, refused=code in _UNWANTED)

@@ -33,7 +33,8 @@ class Talk:
 
     def goes_over(self, end: End) -> None:
         """Let the talk go over a connection, which may only be about to open."""
-        self._ends.append(end)
+        if end not in self._ends:
+            self._ends.append(end)
 
     def check(self) -> None:
         """Raise ConnectionAbortedError after the cut: what was heard may look whole, and is not."""
@@ -49,9 +50,10 @@ class Talk:
 
 
 @contextmanager
-def at_most(seconds: float) -> Iterator[Talk]:
-    """Give a talk that is cut off after so long, unless the `with` block has ended before."""
-    talk, done = Talk(), threading.Event()
+def at_most(seconds: float, talk: Talk | None = None) -> Iterator[Talk]:
+    """Give a talk, a new one or one to be continued, that is cut off after so long, unless the `with` block has ended
+    before."""
+    talk, done = talk or Talk(), threading.Event()
 
     def watch() -> None:
         late = not done.wait(seconds)
@@ -80,13 +82,18 @@ class Bounded(HTTPAdapter):
     ) -> HTTPConnectionPool:
         """Give the pool for a request; what it opens is the talk's."""
         pool: Any = super().get_connection_with_tls_context(request, verify, proxies, cert)
-        pool.ConnectionCls = _noted(pool.ConnectionCls, self._talk)
+        if not issubclass(pool.ConnectionCls, _Noted):  # a pool is kept from one request to the next
+            pool.ConnectionCls = _noted(pool.ConnectionCls, self._talk)
         found: HTTPConnectionPool = pool
         return found
 
 
+class _Noted:
+    """A connection that tells its talk of itself."""
+
+
 def _noted(kind: Any, talk: Talk) -> Any:
-    class Noted(kind):  # type: ignore[misc]  # one of several classes of connections
+    class Noted(_Noted, kind):  # type: ignore[misc]  # one of several classes of connections
         def connect(self) -> None:
             talk.goes_over(self)
             super().connect()

@@ -12,22 +12,19 @@ import hmac
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-import requests
 import structlog
 import tenacity
-from urllib3.exceptions import HTTPError
 
 from engage_sync.sync.couriers import Delivery, End, Ended
-from engage_sync.sync.posting import address, host_and_port, session_for, why_silent
+from engage_sync.sync.posting import Line, Silent
 
 SECONDS = (5.0, 10.0)
-"""To connect, and to wait for the answer."""
+"""To connect, and to wait for the answer; a receiver that speaks drop by drop has their sum for all of it."""
 TRIES = 3
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
@@ -36,8 +33,6 @@ IN_FLIGHT = 4
 GIVE_UP_AFTER = 3
 """Deliveries in a row without success: if nobody answered, the rest waits for the next run; if every answer was an
 error of the receiver's, the rest is tried once each."""
-READ_AT_MOST = 8_192
-"""Bytes of an answer's body, read so that its connection can be used again."""
 
 _LATER = {408, 425, 429}
 _CROWDED = 429
@@ -110,15 +105,14 @@ class Receiver:
         clock: Callable[[], datetime],
         seconds: tuple[float, float] = SECONDS,
     ) -> None:
-        parts = address(url)
-        self.name = host_and_port(parts)
-        self._url, self._secret = url, None if secret is None else secret.encode()
-        self._clock, self._seconds = clock, seconds
+        self._line = Line(url, seconds, sum(seconds))
+        self.name = self._line.name
+        self._secret = None if secret is None else secret.encode()
+        self._clock = clock
         self._growing = tenacity.wait_exponential(multiplier=FIRST_PAUSE)
         self._trust = _Trust()
         self._ending = threading.Event()
         self._sleep = sleep or tenacity.sleep_using_event(self._ending)
-        self._session = session_for(parts)
         self._pool = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="webhook")
 
     @property
@@ -138,7 +132,7 @@ class Receiver:
         """End what is under way, and release the connections."""
         self._ending.set()
         self._pool.shutdown(cancel_futures=True)
-        self._session.close()
+        self._line.close()
 
     def _unless_given_up(self, call: Call) -> Answer | None:
         if self._trust.given_up is not None or self._ending.is_set():
@@ -172,18 +166,10 @@ class Receiver:
         if self._secret is not None:
             headers["X-Engage-Signature"] = signature(self._secret, call.body)
         try:
-            with self._session.post(
-                self._url, data=call.body, headers=headers, timeout=self._seconds, allow_redirects=False, stream=True
-            ) as response:
-                code, asked = response.status_code, response.headers.get("Retry-After")
-                # What the receiver says beside its status is of no interest, and neither is how that ends.
-                with suppress(HTTPError, OSError):
-                    response.raw.read(READ_AT_MOST)
-        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidProxyURL, UnicodeError):
-            return Answer(End.PENDING, f"{self.name}: nothing can be sent to this address", pause=float("inf"))
-        except (OSError, HTTPError) as error:
-            return Answer(End.PENDING, f"{self.name}: {why_silent(error, self._seconds)}")
-        return self._answer(code, asked)
+            said = self._line.post(call.body, headers)
+        except Silent as silent:
+            return Answer(End.PENDING, str(silent), pause=float("inf") if silent.hopeless else None)
+        return self._answer(said.code, said.retry_after)
 
     def _answer(self, code: int, asked: str | None) -> Answer:
         said = f"{self.name} answered {code}"
