@@ -3,7 +3,7 @@ anything of the former company."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -198,18 +198,38 @@ def test_an_account_that_is_named_later_is_kept(unnamed: Project) -> None:
     assert noted(unnamed) == "1"
 
 
-def test_a_crm_that_never_names_its_account_takes_new_credentials(
-    unnamed: Project, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[dict[str, object]]]
+def test_new_credentials_are_refused_where_the_account_is_named_neither_before_nor_after(
+    unnamed: Project, other: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is nothing to compare, and a look-up that is not offered fails no run. It is told, once."""
-    with server.start(store=unnamed.crm.store, options=Options(portal=1, rates=UNLIMITED)) as moved:
-        moved.faults.add(Fault("server_error", path="/account-info/*", times=None))
-        turn(moved, unnamed, monkeypatch)
-        assert unnamed.buckets(unnamed.sync()) == {"unchanged": 1}
-        moved.faults.clear()
-        assert unnamed.buckets(unnamed.sync()) == {"unchanged": 1}
-    assert ["no account is named" in str(one["event"]) for one in logged()].count(True) == 1
-    assert noted(unnamed) == "1"
+    """Nothing tells the two apart. The confirmation needs no name, or the CRM would be a dead end."""
+    turn(other, unnamed, monkeypatch)
+    other.faults.add(Fault("server_error", path="/account-info/*", times=None))
+    with pytest.raises(Mistake, match=r"an account that it does not name.*not named then.*--accept-account"):
+        unnamed.sync()
+    assert [path for path in crm_calls(other) if "/batch/" in path or "search" in path] == []
+    with unnamed.open() as workspace:
+        accepted = accept_account(workspace, "hubspot", clock=unnamed.clock)
+        assert (accepted.former, accepted.account, accepted.changed) == ("unknown", None, True)
+        assert accepted.json()["forgotten"] == {"records": 1, "written": 1}
+    unnamed.sync()
+    with unnamed.open() as workspace, pytest.raises(Mistake, match="nothing to accept"):
+        accept_account(workspace, "hubspot", clock=unnamed.clock)
+    other.faults.clear()
+
+
+def test_the_former_credentials_go_on_without_a_name(
+    unnamed: Project, other: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = unnamed.root / "connectors" / "hubspot.yaml"
+    before = file.read_text()
+    turn(other, unnamed, monkeypatch)
+    other.faults.add(Fault("server_error", path="/account-info/*", times=None))
+    with pytest.raises(Mistake, match="an account that it does not name"):
+        unnamed.sync()
+    other.faults.clear()
+    file.write_text(before)
+    monkeypatch.setenv(TOKEN_VARIABLE, unnamed.crm.token)
+    assert unnamed.buckets(unnamed.sync()) == {"unchanged": 1}
 
 
 def test_new_credentials_over_an_account_that_was_not_named_are_refused(

@@ -71,12 +71,15 @@ def tell_accepted(accepted: Accepted, *, quiet: bool) -> None:
     """Say what became of the confirmation."""
     if quiet:
         return
-    name, account = escape(accepted.connector), escape(accepted.account)
+    name = escape(accepted.connector)
+    account = (
+        "an account that it does not name" if accepted.account is None else f"the account {escape(accepted.account)}"
+    )
     if accepted.changed:
         former = escape(accepted.former or "")
-        say(f"{name} works with the account {account} now; what was known of {former} is forgotten.")
+        say(f"{name} works with {account} now; what was known of {former} is forgotten.")
     else:
-        say(f"{name} reaches the account {account}, as before: there was nothing to confirm.")
+        say(f"{name} reaches {account}, as before: there was nothing to confirm.")
 
 
 def print_gaps(gaps: Sequence[Gap]) -> None:

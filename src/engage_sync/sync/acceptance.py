@@ -25,10 +25,11 @@ NOTES = (
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The account that a connector reaches, and the one before: the same where there was nothing to confirm."""
+    """The account that a connector reaches, None where it does not name it, and the one before: the same where there
+    was nothing to confirm."""
 
     connector: str
-    account: str
+    account: str | None
     former: str | None
     forgotten: Mapping[str, int] = field(default_factory=dict)
     """How many records and written values of the former account."""
@@ -36,7 +37,7 @@ class Accepted:
     @property
     def changed(self) -> bool:
         """Whether something was forgotten."""
-        return self.former is not None and not same(self.former, self.account)
+        return self.former is not None and (self.account is None or not same(self.former, self.account))
 
     def json(self) -> dict[str, object]:
         """Give the part of `check`'s answer."""
@@ -45,29 +46,29 @@ class Accepted:
 
 
 def accept_account(workspace: Workspace, name: str, *, clock: Clock) -> Accepted:
-    """Log in and take the account that is reached as the connector's. A CRM that does not name it is a Mistake."""
+    """Log in and take the account that is reached as the connector's. One that is not named, by the same credentials as
+    before, is a Mistake: there is nothing to confirm."""
     (file,) = workspace.connector_files(name)
     with running(workspace, COMMAND, clock(), clock) as current:
         connector = open_connector(workspace, file, read_only=True)
         try:
-            found = connector.account()
+            found = connector.account() or connector.check().account  # which says, where it is away, that it is
         finally:
             connector.close()
-        if not found:
+        state, credentials = workspace.state, connector.quota_key
+        others = are_others(workspace, name, credentials)
+        if not (found or others):
             raise Mistake(f"{name} does not tell which account it reaches, so there is nothing to accept")
-        state = workspace.state
-        former = state.note(f"{ACCOUNT}.{name}")
-        if former is None and are_others(workspace, name, connector.quota_key):
-            former = UNNAMED
-        accepted = Accepted(name, found, former)
+        former = state.note(f"{ACCOUNT}.{name}") or (UNNAMED if others else None)
+        accepted = Accepted(name, found or None, former)
         if accepted.changed:
             accepted = replace(accepted, forgotten=_forgotten(workspace, accepted, current.id))
-        state.set_note(f"{ACCOUNT}.{name}", found)
-        state.set_note(f"{CREDENTIALS}.{name}", connector.quota_key)
+        state.set_note(f"{ACCOUNT}.{name}", found or None)
+        state.set_note(f"{CREDENTIALS}.{name}", credentials)
         current.finish(None)
         if accepted.changed:
             # As a run that planned the connector: what waited for approval of the former account does so no more.
-            told = {"account": found, "former": accepted.former}
+            told = {"account": accepted.account, "former": accepted.former}
             state.add_to_summary(current.id, {"planned": [name], "counts": {}, "accepted": told})
         return accepted
 

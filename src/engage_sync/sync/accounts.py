@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import structlog
-
 from engage_sync.config.project import ConnectorFile
 from engage_sync.connectors.base import Connector, Schema
 from engage_sync.errors import Mistake, Problem, Unreachable
@@ -26,15 +24,17 @@ class OtherAccount(Mistake):
 
     def __init__(self, file: ConnectorFile, known: str, found: str) -> None:
         self.connector, self.known, self.found = file.name, known, found
-        back = "Put the former credentials back"
+        back, former = "Put the former credentials back", known
         if known == UNNAMED:
-            known = "that other credentials reached and that was not named then"
-            back = f"{back} for one run, which learns its name"
+            known, former = "that other credentials reached and that was not named then", "that one"
+            back = f"{back} for one run, which learns its name" if found else f"{back} until it names its account"
+        reached = f"reaches the account {found} now, and all that is remembered of it is of the account {known}"
+        if not found:
+            reached = f"reaches an account that it does not name, and all that is remembered of it is of one {known}"
         what = (
-            f"{file.name} reaches the account {found} now, and all that is remembered of it is of the account {known}:"
-            f" nothing was pulled from it or written to it. {back}, or, if the change is meant,"
+            f"{file.name} {reached}: nothing was pulled from it or written to it. {back}, or, if the change is meant,"
             f" confirm it by `engage-sync check {file.name} --accept-account`, which forgets what was mirrored, linked"
-            f" and written in {known if self.known != UNNAMED else 'that one'}"
+            f" and written in {former}"
         )
         super().__init__([Problem(what, file.file)])
 
@@ -58,8 +58,9 @@ def recognised(workspace: Workspace, sessions: list[Session], unopened: dict[str
 
 
 def recognise(workspace: Workspace, file: ConnectorFile, connector: Connector) -> None:
-    """Ask which account the credentials reach, and remember it. Raises OtherAccount for another than before, and
-    Unreachable where new credentials reach an account that the CRM does not name."""
+    """Ask which account the credentials reach, and remember it. Raises OtherAccount for another than before, or
+    where nothing tells whether it is; Unreachable where a CRM that named its account does not name that of new
+    credentials."""
     account = connector.account()
     if not account and are_others(workspace, file.name, connector.quota_key):
         account = connector.check().account  # which says, where they are refused, that they are
@@ -79,15 +80,14 @@ def remember(workspace: Workspace, file: ConnectorFile, told: Mapping[str, str],
     if known and found and not same(known, found):
         raise OtherAccount(file, known, found)
     if not (known and found) and are_others(workspace, name, credentials):
-        if found:
+        if not known:
             raise OtherAccount(file, UNNAMED, found)
-        if known:
-            raise Unreachable(
-                f"{name} does not tell which account the new credentials in {file.file} reach, and all that is"
-                f" remembered is of the account {known}: the next run asks again"
-            )
-        structlog.get_logger(__name__).warning("no account is named: the new credentials are taken for the same one's")
-    facts = {**told, CREDENTIALS: credentials if found or not known else ""}
+        raise Unreachable(
+            f"{name} does not tell which account the new credentials in {file.file} reach, and all that is"
+            f" remembered is of the account {known}: the next run asks again; if another account is meant, confirm it"
+            f" by `engage-sync check {name} --accept-account`"
+        )
+    facts = {**told, CREDENTIALS: credentials}
     for what, text in facts.items():
         key = f"{what}.{name}"
         if text and state.note(key) != text:
