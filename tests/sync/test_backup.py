@@ -29,6 +29,7 @@ from engage_sync.sync.project_files import init
 from engage_sync.sync.restoring import marked
 from engage_sync.sync.wiring import load_project, open_workspace
 from tests.forks import engage as start
+from tests.forks import fork
 from tests.sync.command import answer, engage
 from tests.sync.project import TOKEN_VARIABLE, Project, project
 
@@ -416,6 +417,80 @@ def test_a_restore_that_is_killed_is_no_project_and_the_next_one_does_it(
     assert synced(made, there).writes == 0
     with pytest.raises(Mistake, match="is not empty"):
         restore(file, there, database=None, events=None, heard=quietly)
+
+
+STALLED = """
+import sys
+from pathlib import Path
+import psycopg
+from engage_sync.sync.backup import restore
+
+_, file, folder, url = sys.argv
+server = psycopg.connect(url.replace("+psycopg", ""))
+
+def heard(what, done, of):
+    if what.startswith("state "):  # whoever looks at the schema waits, as the restore does behind its commit
+        server.execute("LOCK TABLE engage_schema IN ACCESS EXCLUSIVE MODE")
+
+restore(Path(file), Path(folder), database=url, events=None, heard=heard)
+"""
+
+
+def killed_behind_its_commit(file: Path, there: Path, url: str) -> None:
+    """Kill a restore when its rows are in the database, and the last file is not in the folder."""
+    process = fork(STALLED, str(file), str(there), url)
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as server:
+        while process.poll() is None and not runs(server):
+            os.sched_yield()
+        process.kill()
+        process.communicate()
+        assert process.returncode == -9
+        others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        while server.execute(others).fetchone():  # the server ends what it did for the process
+            os.sched_yield()
+    assert not (there / "config" / "engage.yaml").exists()
+
+
+def runs(server: psycopg.Connection) -> int:
+    """Count the runs that are committed."""
+    if server.execute("SELECT to_regclass('engage_run')").fetchall() == [(None,)]:
+        return 0
+    ((found,),) = server.execute("SELECT count(*) FROM engage_run").fetchall()
+    return int(found)
+
+
+def test_a_restore_killed_behind_its_commit_is_done_anew(
+    made: Project, file: Path, postgresql: str, tmp_path: Path
+) -> None:
+    there = tmp_path / "there"
+    with psycopg.connect(postgresql.replace("+psycopg", ""), autocommit=True) as server:
+        server.execute("CREATE DATABASE left_over")
+    url = postgresql.replace("/postgres?", "/left_over?")
+    killed_behind_its_commit(file, there, url)
+    with pytest.raises(Mistake, match="holds data already"):
+        restore(file, tmp_path / "elsewhere", database=url, events=None, heard=quietly)
+    restored = restore(file, there, database=url, events=None, heard=quietly)
+    assert restored.again
+    assert synced(made, there).writes == 0
+    with psycopg.connect(url.replace("+psycopg", "")) as server:
+        assert runs(server) == 3
+        assert server.execute("SELECT 1 FROM engage_note WHERE key = 'restoring'").fetchall() == []
+    assert not (there / ".engage-restoring").exists()
+
+
+def test_a_database_that_was_worked_with_since_is_no_remains_of_a_restore(file: Path, tmp_path: Path) -> None:
+    """Somebody has completed a killed restore by hand, in another folder."""
+    there, url = tmp_path / "there", f"sqlite:///{tmp_path / 'state.db'}"
+    restore(file, tmp_path / "by hand", database=url, events=None, heard=quietly)
+    brought = 1  # a run less than there are now
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        connection.execute("INSERT INTO engage_note VALUES ('restoring', ?)", (f"name {brought}",))
+    there.mkdir()
+    (there / ".engage-restoring").write_text('{"name": "name", "made": []}')
+    with pytest.raises(Mistake, match="holds data already"):
+        restore(file, there, database=url, events=None, heard=quietly)
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        assert connection.execute("SELECT count(*) FROM engage_run").fetchall() == [(2,)]
 
 
 def test_two_restores_into_one_folder_are_one_after_the_other(file: Path, tmp_path: Path) -> None:

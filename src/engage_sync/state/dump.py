@@ -4,7 +4,7 @@ the connectors' encrypted memory, whose key is no part of the database, and leas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +13,16 @@ import adbc_driver_manager
 import polars as pl
 
 from engage_sync.errors import EngageError, Mistake
-from engage_sync.state.bulk import Arrow, Schema
+from engage_sync.state.bulk import Arrow, Schema, literal
 from engage_sync.state.database import Database, Transaction, backend_of
 from engage_sync.state.migrate import HEAD, VERSION_TABLE, known_revisions, migrate, version_of
+from engage_sync.state.notes import set_note
 
 LEFT_OUT = frozenset({"engage_memory", "engage_lease", VERSION_TABLE})
 FIRST = "engage_run"
 """The table that others refer to."""
+RESTORING = "restoring"
+"""The note that a restore leaves between its commit and its end: its name, and how many runs it brought."""
 _TYPES: Mapping[str, type[pl.DataType]] = {
     "integer": pl.Int64,
     "bigint": pl.Int64,
@@ -82,8 +85,11 @@ class Emptied:
     def __init__(self, database: Database, revision: str, *, had_tables: bool) -> None:
         self._database, self._revision, self._had_tables = database, revision, had_tables
 
-    def load(self, tables: Mapping[str, Iterable[pl.DataFrame]], expected: Mapping[str, int]) -> dict[str, int]:
-        """Put the rows of all tables in, in one transaction, and bring them to the newest schema; give how many."""
+    def load(
+        self, tables: Mapping[str, Iterable[pl.DataFrame]], expected: Mapping[str, int], name: str
+    ) -> dict[str, int]:
+        """Put the rows of all tables in, in one transaction, and bring them to the newest schema; give how many. From
+        the commit to `complete` the database knows the restore by its name."""
         with self._database.reading() as transaction:
             known = {one.name: one for one in _tables(self._database, transaction)}
         if unknown := sorted(tables.keys() - known.keys() | tables.keys() & LEFT_OUT):
@@ -99,21 +105,26 @@ class Emptied:
                     raise Mistake(
                         "the backup is damaged: its tables have other rows than it says; nothing was restored"
                     )
+                table = "engage_note"
+                arrow.run(f"DELETE FROM engage_note WHERE key = '{RESTORING}'")
+                arrow.run(
+                    "INSERT INTO engage_note (key, value)"
+                    f" SELECT '{RESTORING}', {literal(name + ' ')} || count(*) FROM engage_run"
+                )
         except adbc_driver_manager.Error as error:
             text = str(error).strip().split("\n", maxsplit=1)[0]
             raise Mistake(f"the database refuses what the backup holds of {table}: {text}") from error
         migrate(self._database, locked=True)
         return counts
 
+    def complete(self) -> None:
+        """Forget the restore's name: the project is whole. Should that fail, no mark has the name any more."""
+        with suppress(EngageError):
+            set_note(self._database, RESTORING, None)
+
     def clear(self) -> None:
         """Take back what was loaded, and the tables unless they were there before."""
-        with self._database.writing(durable=True) as transaction:
-            found = [one.name for one in _tables(self._database, transaction)]
-            for name in sorted(found, key=lambda name: name == FIRST):
-                if not self._had_tables:
-                    transaction.run(f"DROP TABLE {name}")
-                elif name not in LEFT_OUT:
-                    transaction.run(f"DELETE FROM {name}")
+        _clear(self._database, tables=not self._had_tables)
 
     def _insert(self, arrow: Arrow, table: Table, frame: pl.DataFrame) -> int:
         if missing := sorted(set(frame.columns) ^ table.columns.keys()):
@@ -146,9 +157,10 @@ class Emptied:
 
 
 @contextmanager
-def emptied(url: str, revision: str) -> Iterator[Emptied]:
-    """Open a database to take a dump of schema `revision`, and hold its run lock. Raises Mistake for one that holds
-    data, and for a newer schema; Locked while a run goes on there. An error in the `with` block empties it again."""
+def emptied(url: str, revision: str, former: Collection[str] = ()) -> Iterator[Emptied]:
+    """Open a database to take a dump of schema `revision`, and hold its run lock. What restores of the names `former`
+    have left is taken away. Raises Mistake for one that holds other data, and for a newer schema; Locked while a run
+    goes on there. An error in the `with` block empties it again."""
     refuse_newer(revision)
     backend = backend_of(url)
     database = Database(backend)
@@ -158,6 +170,8 @@ def emptied(url: str, revision: str) -> Iterator[Emptied]:
             with backend.setting_up():
                 pass  # the folder of a file is made
             held.enter_context(backend.lock("engage-sync restore"))
+        if _is_left(database, former):
+            _clear(database, tables=True)
         found = _refuse_data(database, revision)
         target = Emptied(database, revision, had_tables=found is not None)
         try:
@@ -169,6 +183,27 @@ def emptied(url: str, revision: str) -> Iterator[Emptied]:
             raise
 
 
+def _is_left(database: Database, former: Collection[str]) -> bool:
+    """Tell whether a database holds what one of these restores brought, and nobody has worked with since."""
+    with database.reading() as transaction:
+        if not former or all(one.name != "engage_note" for one in _tables(database, transaction)):
+            return False
+        noted = transaction.first("SELECT value FROM engage_note WHERE key = ?", RESTORING)
+        ((runs,),) = transaction.all("SELECT count(*) FROM engage_run")
+    return noted is not None and noted[0] in {f"{name} {int(runs or 0)}" for name in former}
+
+
+def _clear(database: Database, *, tables: bool) -> None:
+    """Take away all rows that a dump holds, or all tables."""
+    with database.writing(durable=True) as transaction:
+        found = [one.name for one in _tables(database, transaction)]
+        for name in sorted(found, key=lambda name: name == FIRST):
+            if tables:
+                transaction.run(f"DROP TABLE {name}")
+            elif name not in LEFT_OUT:
+                transaction.run(f"DELETE FROM {name}")
+
+
 def _refuse_data(database: Database, revision: str) -> str | None:
     """Raise Mistake for a database that holds data, or tables of another schema; give the schema of its tables."""
     place = database.backend.place
@@ -177,7 +212,7 @@ def _refuse_data(database: Database, revision: str) -> str | None:
             if table.name not in LEFT_OUT and transaction.first(f"SELECT 1 FROM {table.name} LIMIT 1"):
                 raise Mistake(
                     f"the database {place} holds data already ({table.name}): a backup is restored into an empty one"
-                    " only; name another by --database, or empty it where a restore was cut off"
+                    " only; name another by --database"
                 )
     found = version_of(database)
     if found not in {None, revision}:

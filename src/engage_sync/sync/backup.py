@@ -149,18 +149,19 @@ def restore(file: Path, root: Path, *, database: str | None, events: str | None,
         copying.refuse_existing(store)
         made = _places(root, store, url)
         names = [name.removeprefix(EVENTS) for name in archive.of(EVENTS)]
-        with marked(root, made):
+        with marked(root, made) as mark:
             _refuse_taken(root, file)  # another restore may have been quicker
             with (
                 _taken_back(root, file, store, names, url),
-                emptied(url, str(archive.manifest["schema"])) as target,
+                emptied(url, str(archive.manifest["schema"]), mark.former) as target,
             ):
                 _write(root, {name: content for name, content in files.items() if name != ENGAGE_FILE})
                 draft = _draft(root, files[ENGAGE_FILE])
                 copying.restore(store, _events(archive, heard))
                 frames = {_table(name): _frames(archive, name, heard) for name in archive.of(STATE)}
-                tables = target.load(frames, archive.manifest["tables"])
+                tables = target.load(frames, archive.manifest["tables"], mark.name)
                 draft.replace(root / ENGAGE_FILE)
+                target.complete()
         return Restored(root, {"events": project.store}, archive.manifest, tables, again)
 
 
