@@ -102,8 +102,7 @@ def _print_links(found: Explanation) -> None:
 
 def _print_events(found: Explanation) -> None:
     if found.counts:
-        which = "events that name the account" if found.entity.value == "account" else "events"
-        say(f"\n[bold]{which}, in the activity window[/bold]")
+        say("\n[bold]events in the activity window[/bold]")
         table(
             None,
             ("event", "count", "last at"),

@@ -5,6 +5,7 @@ takes longer than these answers may."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Final
@@ -14,6 +15,7 @@ import polars as pl
 from engage_sync.core.entities import Entity
 from engage_sync.core.facts import INSTANT
 from engage_sync.errors import Unreachable
+from engage_sync.events.aliases import resolve, shown
 from engage_sync.events.schema import PARTITION
 from engage_sync.events.store import EventStore, translated
 from engage_sync.events.windows import Span, span
@@ -29,15 +31,23 @@ _ORDER: Final = ("timestamp", "arrival")
 _KEYS: Final = {Entity.USER: ("user", "previous"), Entity.ACCOUNT: ("account",)}
 
 
-def newest_messages(
-    store: EventStore, *, entity: Entity, ids: Sequence[str], as_of: datetime, limit: int
-) -> pl.DataFrame:
-    """Give the newest messages that name one of the ids (an alias names two), newest first: timestamp, kind, event,
-    user, account, message_id. Raises Unreachable where the store cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Whose:
+    """Whose messages to give: those that name one of the ids of a user or an account, and the events that name no
+    account of the `members` that an account has to itself."""
+
+    entity: Entity
+    ids: Sequence[str]
+    members: Sequence[str] = ()
+
+
+def newest_messages(store: EventStore, whose: Whose, *, as_of: datetime, limit: int) -> pl.DataFrame:
+    """Give the newest messages (an alias names two users), newest first: timestamp, kind, event, user, account,
+    message_id. Raises Unreachable where the store cannot be read."""
     ever = span(as_of, None)
     found, rows = [pl.DataFrame(schema=_READ)], 0
     for files in _steps(_months(store, ever)):
-        told = _collected(store, pl.concat(_naming(files, _KEYS[entity], ids)), ever)
+        told = _collected(store, pl.concat(_of(files, whose, _KEYS[whose.entity])), ever)
         found.append(told.sort(_ORDER, descending=True).head(limit))
         rows += found[-1].height
         if rows >= limit:
@@ -46,18 +56,15 @@ def newest_messages(
 
 
 def event_counts(
-    store: EventStore, *, entity: Entity, ids: Sequence[str], as_of: datetime, window: timedelta | None, limit: int
+    store: EventStore, whose: Whose, *, as_of: datetime, window: timedelta | None, limit: int
 ) -> pl.DataFrame:
-    """Give the events with one of these users, or naming one of these accounts, that were most frequent in the window
-    (None: ever): event, count, last_at; by count, then by name.
-
-    An account's events that name no account and belong to it by its members are not among them.
-    """
+    """Give the events that were most frequent in the window (None: ever): event, count, last_at; by count, then by
+    name."""
     within = span(as_of, window)
     files = [path for _, paths in _months(store, within) for path in paths]
     if not files:
         return pl.DataFrame(schema=COUNTED)
-    (named,) = _naming(files, _KEYS[entity][:1], ids)
+    named = pl.concat(_of(files, whose, _KEYS[whose.entity][:1]))
     told = _collected(store, named.select("event", "timestamp"), within).drop_nulls("event")
     counted = told.group_by("event").agg(
         pl.len().cast(pl.Int64).alias("count"), pl.col("timestamp").max().alias("last_at")
@@ -71,14 +78,42 @@ def ids_of(store: EventStore, user: str, as_of: datetime) -> list[str]:
     files = [path for _, paths in _months(store, ever) for path in paths]
     if not files:
         return [user]
-    aliases = _read(files).filter(pl.col("kind") == "alias")
-    told = _collected(store, aliases.select("user", "previous", "timestamp"), ever)
-    known: set[str] = {user}
+    joined = _joined(_aliases(store, files, ever), {user})
+    return [user, *sorted({*joined["user"], *joined["previous"]} - {user})]
+
+
+def members_of(store: EventStore, account: str, as_of: datetime) -> list[str]:
+    """Give every id of the users whose only account this is: their events that name no account are its own (semantics
+    §2, account of an event)."""
+    ever = span(as_of, None)
+    files = [path for _, paths in _months(store, ever) for path in paths]
+    if not files:
+        return []
+    naming = _read(files).filter(pl.col("account") == account).select("user", "timestamp")
+    named = set(_collected(store, naming, ever)["user"].drop_nulls())
+    joined = _joined(_aliases(store, files, ever), named)
+    ids = sorted({*named, *joined["user"], *joined["previous"]})
+    pairs = _read(files).filter(pl.col("user").is_in(ids)).select("user", "account", "timestamp")
+    told = _collected(store, pairs, ever).drop_nulls("account").unique(["user", "account"])
+    users = shown(pl.DataFrame({"user": ids, "id": ids}, schema={"user": pl.String, "id": pl.String}), resolve(joined))
+    accounts = told.join(users, left_on="user", right_on="id").group_by("user_right").agg(pl.col("account").n_unique())
+    only = accounts.filter(pl.col("account") == 1)["user_right"]
+    return users.filter(pl.col("user").is_in(only.to_list()))["id"].to_list()
+
+
+def _aliases(store: EventStore, files: Sequence[str], within: Span) -> pl.DataFrame:
+    told = _read(files).filter(pl.col("kind") == "alias").select("user", "previous", *_ORDER)
+    return _collected(store, told, within)
+
+
+def _joined(aliases: pl.DataFrame, ids: set[str]) -> pl.DataFrame:
+    """Give the aliases that join these ids with others, over any number of steps."""
+    known = ids
     while True:
-        linked = told.filter(pl.col("user").is_in(known) | pl.col("previous").is_in(known))
+        linked = aliases.filter(pl.col("user").is_in(known) | pl.col("previous").is_in(known))
         reached = known.union(linked["user"], linked["previous"])
         if reached == known:
-            return [user, *sorted(known - {user})]
+            return linked
         known = reached
 
 
@@ -106,6 +141,15 @@ def _steps(months: Sequence[tuple[str, list[str]]]) -> Iterator[list[str]]:
     while begin < len(months):
         yield [path for _, files in months[begin:end] for path in files]
         begin, end = end, 2 * end
+
+
+def _of(files: Sequence[str], whose: Whose, columns: Sequence[str]) -> list[pl.LazyFrame]:
+    """Give the messages that belong to somebody."""
+    frames = _naming(files, columns, whose.ids)
+    if whose.members:
+        theirs = _naming(files, ("user",), whose.members)
+        frames += [one.filter(pl.col("account").is_null(), pl.col("event").is_not_null()) for one in theirs]
+    return frames
 
 
 def _naming(files: Sequence[str], columns: Sequence[str], ids: Sequence[str]) -> list[pl.LazyFrame]:

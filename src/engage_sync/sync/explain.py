@@ -220,11 +220,14 @@ def _because(column: str, why: Mapping[str, tuple[str, ...]], marks: Marks) -> t
 def _happened(
     workspace: Workspace, shown: Shown, ids: Sequence[str]
 ) -> tuple[tuple[dict[str, Json], ...], tuple[dict[str, Json], ...]]:
-    """Give the commonest events in the activity window, and the newest messages, under all ids of the entity."""
+    """Give the commonest events in the activity window, and the newest messages, under all ids of the entity; of an
+    account those that are attributed to it, too."""
     store = workspace.store
     window = workspace.project.model.activity.window
-    counted = newest.event_counts(store, entity=shown.entity, ids=ids, as_of=shown.as_of, window=window, limit=COUNTED)
-    messages = newest.newest_messages(store, entity=shown.entity, ids=ids, as_of=shown.as_of, limit=NEWEST)
+    members = newest.members_of(store, ids[0], shown.as_of) if shown.entity is Entity.ACCOUNT else []
+    whose = newest.Whose(shown.entity, ids, members)
+    counted = newest.event_counts(store, whose, as_of=shown.as_of, window=window, limit=COUNTED)
+    messages = newest.newest_messages(store, whose, as_of=shown.as_of, limit=NEWEST)
     return _lines(counted), _lines(messages)
 
 
