@@ -136,6 +136,7 @@ def test_every_number_of_the_view_is_told(face: Served) -> None:
             labelled("deliveries", 1, status="pending"),
             labelled("deliveries", 0, status="failed"),
             labelled("deliveries", 0, status="skipped"),
+            labelled("deliveries", 0, status="expired"),
             labelled("records", 7, **contacts, bucket="written"),
             labelled("records", 90, **contacts, bucket="unchanged"),
             labelled("records", 0, **contacts, bucket="held"),

@@ -25,7 +25,7 @@ TARGET = frozenset({"job", "instance"})
 """The labels that Prometheus gives every sample of a target."""
 VALUES = {
     "which": {"limit", "used", "left"},
-    "status": {"ok", "partial", "held", "failed", "unfinished", "delivered", "pending", "skipped"},
+    "status": {"ok", "partial", "held", "failed", "unfinished", "delivered", "pending", "skipped", "expired"},
     "outcome": {"ok", "throttled", "refused", "unavailable", "unanswered", "kept", "overwritten"},
     "kind": {"read", "search", "write", "login"},
     "bucket": {bucket.value for bucket in Bucket},

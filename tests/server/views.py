@@ -46,7 +46,7 @@ SNAPSHOT: Snapshot = {
     "events": {"newest_at": "2026-06-01T11:58:30Z"},
     "runs": {"sync": {"ok": 11, "failed": 2}, "pull": {"ok": 40}},
     "calls": {"hs-eu": {"read": {"ok": 500, "throttled": 6}, "write": {"ok": 70, "unanswered": 1}}},
-    "deliveries": {"delivered": 9, "pending": 1, "failed": 0, "skipped": 0},
+    "deliveries": {"delivered": 9, "pending": 1, "failed": 0, "skipped": 0, "expired": 0},
     "recorded": {"run": 53, "as_of": "2026-06-01T11:00:00Z"},
 }
 

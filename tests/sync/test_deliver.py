@@ -8,7 +8,7 @@ import signal as signals_of_processes
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -30,7 +30,7 @@ from tests.sync.two_crms import Both, both
 SECRET = "DELIVERY_TEST_SECRET"
 PLACE = "DELIVERY_TEST_PLACE"
 TASK = TaskAction("Usage halved")
-NONE = {"delivered": 0, "failed": 0, "pending": 0, "skipped": 0}
+NONE = {"delivered": 0, "failed": 0, "pending": 0, "skipped": 0, "expired": 0}
 
 
 @pytest.fixture
@@ -413,6 +413,31 @@ def test_what_one_address_does_not_take_holds_up_no_other(tmp_path: Path, inbox:
         made.switch("usage_drop", "off", "a", episode=begun)
         assert made.deliver().counts == {**NONE, "delivered": 2, "pending": 2}
         assert [(got.path, body(got.body)["state"]) for got in inbox.got] == [("/hook/b", "on"), ("/hook/b", "off")]
+
+
+def test_what_waited_for_weeks_is_no_news(tmp_path: Path, inbox: Inbox) -> None:
+    """A task or a call expires by its age as of the newest run, whatever it waited for; a field says how things are."""
+    with firing(tmp_path, signal("usage_drop", TASK, hook(inbox), ALERT), signal("quiet", hook(inbox, "/b"))) as made:
+        made.link("hubspot", "companies", ("a", "11"))
+        begun = made.switch("usage_drop", "on", "a", "b")
+        inbox.otherwise = 500
+        made.deliver()
+        made.now = begun + timedelta(days=14) - HOUR
+        made.switch("quiet", "on", "a")
+        assert made.deliver().counts == {**NONE, "pending": 7}
+        made.switch("quiet", "on", "b")
+        desk, inbox.otherwise = Desk(), 204
+        inbox.got.clear()
+        done = made.deliver({"hubspot": desk})
+        assert done.counts == {**NONE, "expired": 4, "delivered": 3, "pending": 1}
+        assert desk.tasks == {}
+        assert list(desk.fields) == [("companies", "11", "engage_alert")]
+        assert [got.path for got in inbox.got] == ["/hook/b"] * 2
+        assert any("waited for more than 14 days; last: " in one and "answered 500" in one for one in done.told)
+        assert not done.incomplete
+        shown = made.workspace.state.open_deliveries(9).filter(status="expired")
+        assert sorted(shown["action"]) == ["task", "task", "webhook", "webhook"]
+        assert made.deliver({"hubspot": desk}).counts == {**NONE, "pending": 1}
 
 
 def test_tasks_and_fields_that_the_model_no_longer_asks_for_are_skipped(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_project_that_has_done_nothing(project: Project) -> None:
         "events": {"newest_at": None},
         "runs": {},
         "calls": {},
-        "deliveries": {"delivered": 0, "pending": 0, "failed": 0, "skipped": 0},
+        "deliveries": {"delivered": 0, "pending": 0, "failed": 0, "skipped": 0, "expired": 0},
         "recorded": None,
     }
 

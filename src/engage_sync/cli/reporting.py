@@ -128,7 +128,7 @@ def print_report(report: Report) -> None:
 
 def _print_signals(report: Report) -> None:
     """Print what became of the actions that signals ask for, and what could not be done."""
-    counts = {name: report.signals.get(name) for name in ("delivered", "pending", "failed", "skipped")}
+    counts = {name: report.signals.get(name) for name in ("delivered", "pending", "failed", "skipped", "expired")}
     told = [f"{count:,} {name}" for name, count in counts.items() if isinstance(count, int) and count]
     if told:
         say(f"Actions of signals: {', '.join(told)}.")

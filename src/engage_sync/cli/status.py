@@ -47,7 +47,7 @@ def status(project: ProjectFolder = HERE, as_json: AsJson = False) -> None:
     told = [f"{count:,} {name}" for name, count in answer["signals"].items() if count]
     if told:
         say(f"Actions of signals: {', '.join(told)}.")
-    print_lines("Signals that wait or failed", SIGNALS, answer["deliveries"])
+    print_lines("Signals that wait, failed or expired", SIGNALS, answer["deliveries"])
     _print_connectors(answer)
 
 

@@ -161,8 +161,10 @@ def settle_deliveries(database: Database, rows: pl.DataFrame) -> None:
 
 
 def open_deliveries(database: Database, limit: int) -> pl.DataFrame:
-    """Give so many deliveries that wait or failed, of recorded runs, newest first."""
-    query = f"SELECT {_COLUMNS} {_COUNTED} AND d.status IN ('{PENDING}', 'failed') ORDER BY d.run DESC, d.key"
+    """Give so many deliveries that wait, failed or expired, of recorded runs, newest first."""
+    query = (
+        f"SELECT {_COLUMNS} {_COUNTED} AND d.status IN ('{PENDING}', 'failed', 'expired') ORDER BY d.run DESC, d.key"
+    )
     with database.arrow() as arrow:
         return arrow.read(f"{query} LIMIT {limit}", SCHEMA)
 

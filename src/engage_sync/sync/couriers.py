@@ -38,6 +38,8 @@ class End(StrEnum):
     """The next run tries it again."""
     SKIPPED = "skipped"
     """There is nothing any more that it could go to."""
+    EXPIRED = "expired"
+    """It waited for too long to be news."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 import structlog
@@ -20,8 +20,10 @@ import structlog
 from engage_sync.config.secrets import UnresolvedError, resolve
 from engage_sync.connectors.base import Connector
 from engage_sync.core.definitions import Entity, Model
+from engage_sync.core.facts import INSTANT
 from engage_sync.core.verdict_rules import WebhookAction
 from engage_sync.errors import EngageError, Mistake
+from engage_sync.state import instants
 from engage_sync.sync.couriers import Courier, Delivery, End, Ended, FieldCourier, TaskCourier
 from engage_sync.sync.outbox import FIELD, TASK, WEBHOOK, action_kind
 from engage_sync.sync.progress import SILENT, Progress
@@ -30,6 +32,8 @@ from engage_sync.sync.wiring import Workspace
 
 OFTEN = 3
 """Attempts after which a webhook goes behind the others, so that it cannot keep them from being tried."""
+NEWS_FOR = timedelta(days=14)
+"""After so long nobody is told any more what happened then; receivers have to remember keys for longer."""
 _ENDS = {"key": pl.String, "status": pl.String, "message": pl.String, "result": pl.String}
 
 NOTHING_DELIVERED: Mapping[str, object] = {
@@ -87,7 +91,7 @@ def deliver(
     if waiting.is_empty():
         return round_.summary({})
     progress.step("delivering signals")
-    waiting = _still_asked_for(round_, waiting)
+    waiting = _still_news(round_, _still_asked_for(round_, waiting))
     errors = _serve_crms(round_, waiting.filter(pl.col("connector").is_not_null()), targets)
     if webhooks:
         _call_webhooks(round_, waiting.filter(pl.col("action") == WEBHOOK), sleep)
@@ -111,6 +115,23 @@ def _still_asked_for(round_: _Round, waiting: pl.DataFrame) -> pl.DataFrame:
     told = "the model no longer asks for it"
     round_.settle([Ended(key, End.SKIPPED, told, result) for key, result in gone.select("key", "result").iter_rows()])
     return waiting.join(known, on=columns, how="semi", maintain_order="left")
+
+
+def _still_news(round_: _Round, waiting: pl.DataFrame) -> pl.DataFrame:
+    """End the tasks and webhooks of runs that are long past, as of the newest one, and give the rest. A field is no
+    news: it says how things are, and one that was set has to be cleared."""
+    newest = round_.workspace.state.newest_recorded()
+    if newest is None:
+        return waiting
+    since = pl.lit(newest.as_of - NEWS_FOR, INSTANT)
+    old = (pl.col("action") != FIELD) & (instants.column_from_text("at") < since)
+    told = f"it waited for more than {NEWS_FOR.days} days"
+    ends = [
+        Ended(key, End.EXPIRED, told if message is None else f"{told}; last: {message}", result)
+        for key, message, result in waiting.filter(old).select("key", "message", "result").iter_rows()
+    ]
+    round_.settle(ends)
+    return waiting.filter(~old)
 
 
 def _serve_crms(round_: _Round, waiting: pl.DataFrame, targets: Mapping[str, Connector]) -> dict[str, EngageError]:

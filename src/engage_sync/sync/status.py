@@ -33,7 +33,7 @@ PLANNING = ("sync", "push", "approve", "retry")
 """The commands that look at the clock before they push."""
 PUSHING = (*PLANNING, "rollback")
 DELIVERIES_SHOWN = 50
-DELIVERY_ENDS = ("delivered", "pending", "failed", "skipped")
+DELIVERY_ENDS = ("delivered", "pending", "failed", "skipped", "expired")
 
 
 class SuspendedAnswer(TypedDict):
