@@ -426,3 +426,19 @@ def test_a_connection_that_ends_around_a_write(tmp_path: Path, fault: str) -> No
         assert {*Counter(edit.property for edit in made.crm.store.edits("contacts", records[0][0])).values()} == {1}
         assert {*Counter(edit.field for edit in made.org.store.edits("Contact", records[1][0])).values()} == {1}
         assert made.sync().writes == 0
+
+
+def test_what_was_meant_for_an_object_that_left_the_file_is_dropped(project: Project) -> None:
+    """Nobody would ever look what became of it. Not before a day has passed: the file may be put back."""
+    project.company("a.example")
+    project.tell(*project.person("ann", "ann@a.example"), project.group("ann", "acme", domain="a.example"))
+    project.crm.faults.add(Fault("drop_before", kind="write", times=None))
+    assert project.sync().exit == 5
+    project.crm.faults.clear()
+    file = project.root / "connectors" / "hubspot.yaml"
+    file.write_text(file.read_text().partition("  companies:")[0])
+    for seconds, left in ((60, 1), (86_400, 0)):
+        project.clock.advance(seconds)
+        assert project.sync().exit == 0
+        with project.remembered() as state:
+            assert state.intents("hubspot", "companies")["record"].n_unique() == left

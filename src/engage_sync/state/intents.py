@@ -131,6 +131,20 @@ def drop_intents(database: Database, connector: str, object_name: str, rows: pl.
         transaction.many("DELETE FROM engage_intent WHERE object_id = ? AND record = ? AND run = ?", places)
 
 
+def drop_strangers(database: Database, declared: Collection[tuple[str, str]], before: datetime) -> None:
+    """Drop what was meant for objects (connector, object) that nobody declares any more, and cannot have been on its
+    way since an instant: no push will ever look what became of it."""
+    waiting = "EXISTS (SELECT 1 FROM engage_intent i WHERE i.object_id = engage_object.id)"
+    with database.reading() as transaction:
+        rows = transaction.all(f"SELECT id, connector, object FROM engage_object WHERE {waiting}")
+    if strangers := [number for number, *place in rows if tuple(place) not in declared]:
+        with database.writing() as transaction:
+            transaction.many(
+                "DELETE FROM engage_intent WHERE object_id = ? AND at < ?",
+                [(number, instants.to_text(before)) for number in strangers],
+            )
+
+
 def intents(database: Database, connector: str, object_name: str) -> pl.DataFrame:
     """Give record, field, value, before, run, `until` (an instant) and was_ours (whether `before` was) of what runs
     without an answer meant to write, the newest first. By `until` nothing of it could be on its way any more: the run

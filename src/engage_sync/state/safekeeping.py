@@ -145,6 +145,10 @@ class Safekeeping(Schedule, AlertMemory):
         """Drop what runs meant to write to records (record, run): it is known what became of it."""
         intent_rows.drop_intents(self._database, connector, object, rows)
 
+    def drop_strange_intents(self, declared: Collection[tuple[str, str]], before: datetime) -> None:
+        """Drop what was meant before an instant for objects (connector, object) that are not declared any more."""
+        intent_rows.drop_strangers(self._database, declared, before)
+
     def journal_around(self, run: int) -> pl.DataFrame:
         """Give what was ever written to the records that a run wrote to, as `undone.journal_around` says."""
         return undone_rows.journal_around(self._database, run)

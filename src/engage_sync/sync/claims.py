@@ -17,6 +17,7 @@ from engage_sync.core.values import canonical
 from engage_sync.events.message import read_instant
 from engage_sync.sync.drift import ASKED, TOLD, ask
 from engage_sync.sync.push import UNCLAIMED, Target, ended
+from engage_sync.sync.wiring import Workspace
 
 MARGIN = timedelta(minutes=10)
 """A CRM's search shows a change up to so much later, and its clock and ours may differ (crm-apis §B5)."""
@@ -153,6 +154,12 @@ def settle_claims(target: Target, claims: Claims, *, pulled_since: datetime | No
         over = over | (pl.col("until") + MARGIN < pl.lit(pulled_since, _INSTANT))
     took_effect = intents.join(found.select("record", "run"), on=["record", "run"], how="semi")
     state.drop_intents(target.name, object_, pl.concat([took_effect, intents.filter(over)]).select("record", "run"))
+
+
+def forget_strangers(workspace: Workspace, now: datetime) -> None:
+    """Drop what runs meant to write to objects that the project declares no more, as late as for those that it does."""
+    declared = {(file.name, item.object) for file in workspace.project.connectors for item in file.objects}
+    workspace.state.drop_strange_intents(declared, now - UNCLAIMED)
 
 
 def catch_up(target: Target, object_map: ObjectMap, *, pulled_since: datetime) -> None:

@@ -14,7 +14,7 @@ from engage_sync.core.brakes import looks_back
 from engage_sync.core.holds import Hold
 from engage_sync.errors import Mistake
 from engage_sync.sync.accounts import remember_account
-from engage_sync.sync.claims import settle_claims
+from engage_sync.sync.claims import forget_strangers, settle_claims
 from engage_sync.sync.compute import compute, record
 from engage_sync.sync.computed import Computed
 from engage_sync.sync.deciding import Others
@@ -174,6 +174,7 @@ def go(
             if way.portion.whole and session.free() is not None and session.schema is not None:
                 keep_baseline(looking, session.file, session.schema, session.planned())
         if way.portion.whole:
+            forget_strangers(workspace, current.clock())
             with current.step("deliver"):
                 _deliver(workspace, sessions, current, progress)
         return current.finish(computed)
