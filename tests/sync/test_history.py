@@ -122,6 +122,15 @@ def test_explain_tells_what_changed_since_the_last_run(folder: Folder) -> None:
     ]
 
 
+def test_explain_tells_what_signals_asked_for(folder: Folder) -> None:
+    hook = 'when: "week = 0", actions: [{webhook: {url: "https://hooks.example"}}]}'
+    folder.means(MODEL.replace('when: "week = 0"}}', hook + "}"))
+    folder.run(NOW, NOW + timedelta(days=9))
+    with folder.open() as workspace:
+        (asked,) = explain(workspace, Entity.ACCOUNT, "acme", None).deliveries
+    assert (asked["signal"], asked["phase"], asked["action"], asked["status"]) == ("silent", "on", "webhook", "pending")
+
+
 def test_a_run_that_is_repeated_changes_nothing(folder: Folder) -> None:
     later = NOW + timedelta(days=9)
     folder.run(NOW, later)

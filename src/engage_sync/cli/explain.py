@@ -72,6 +72,10 @@ def _print(found: Explanation) -> None:
     for place in found.places:
         _print_place(place)
     _print_links(found)
+    if found.deliveries:
+        columns = ("signal", "phase", "episode", "action", "connector", "status", "message")
+        say("\n[bold]what its signals asked for[/bold]")
+        table(None, columns, ([line.get(name) for name in columns] for line in found.deliveries))
     _print_events(found)
 
 

@@ -27,7 +27,7 @@ from engage_sync.sync.link_history import Link, link_history, links_json, why_un
 from engage_sync.sync.places import Place, places
 from engage_sync.sync.rows import iso_text, json_value
 from engage_sync.sync.unknown import unknown
-from engage_sync.sync.views import Json, Shown, counts_of, json_rows
+from engage_sync.sync.views import DELIVERED, Json, Shown, counts_of, json_rows
 from engage_sync.sync.wiring import Workspace
 
 NEWEST = 5
@@ -64,6 +64,8 @@ class Explanation:
     newest: tuple[dict[str, Json], ...]
     links: tuple[Link, ...]
     """Which records stood for it through time, under all its ids, as of today's mirror."""
+    deliveries: tuple[dict[str, Json], ...]
+    """The newest actions that its signals asked for, whatever became of them by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def explain(
         counts=counts,
         newest=messages,
         links=links,
+        deliveries=_deliveries(workspace, entity, ids),
     )
 
 
@@ -130,6 +133,7 @@ def explanation_json(found: Explanation) -> Json:
         "events": list(found.counts),
         "newest": list(found.newest),
         "link_history": links_json(found.links),
+        "deliveries": list(found.deliveries),
     }
 
 
@@ -229,6 +233,12 @@ def _happened(
     counted = newest.event_counts(store, whose, as_of=shown.as_of, window=window, limit=COUNTED)
     messages = newest.newest_messages(store, whose, as_of=shown.as_of, limit=NEWEST)
     return _lines(counted), _lines(messages)
+
+
+def _deliveries(workspace: Workspace, entity: Entity, ids: Sequence[str]) -> tuple[dict[str, Json], ...]:
+    """Give the newest actions of signals about an entity, under all its ids."""
+    parts = [workspace.state.deliveries(entity=entity.value, external_id=one, limit=COUNTED) for one in ids]
+    return _lines(pl.concat(parts).sort("run", descending=True, maintain_order=True).head(COUNTED).select(DELIVERED))
 
 
 def _lines(frame: pl.DataFrame) -> tuple[dict[str, Json], ...]:
