@@ -70,7 +70,8 @@ def test_the_guide_names_the_wheel_the_user_and_the_files_that_there_are() -> No
     assert f"dist/engage_sync-{project['version']}-py3-none-any.whl" in guide
     uid = re.search(r"--uid (\d+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
     assert uid is not None
-    assert f"chown -R {uid[1]} acme" in guide
+    chown = guide.index(f"chown -R {uid[1]} acme")
+    assert chown < guide.index("docker run "), "the container cannot write to a folder of somebody else"
     assert f"chown -R {uid[1]} project" in (ROOT / "compose.yaml").read_text(encoding="utf-8")
     assert [name for name in re.findall(r"ops/[\w./-]+\w", guide) if not (ROOT / name).exists()] == []
 
