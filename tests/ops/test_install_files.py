@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from engage_sync.cli.main import app
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "ops" / "systemd" / "engage-sync.service"
 CONSTRAINTS = re.compile(r"^[a-zA-Z0-9]")
+NAME = re.compile(r"^[a-zA-Z0-9_.-]+")
 
 
 def test_the_unit_is_clean_and_hardened(tmp_path: Path) -> None:
@@ -62,6 +64,16 @@ def test_the_constraints_of_the_container_are_the_locked_versions() -> None:
     kept = [line.removesuffix(" \\") for line in lines if CONSTRAINTS.match(line)]
     assert len(kept) > 50
     assert all(re.fullmatch(r"[\w.-]+(\[[\w,-]+\])?==[^ ]+( ;.*)?", line) for line in kept)
+
+
+def test_what_ibis_wants_for_duckdb_is_named_here_and_pandas_is_not_installed() -> None:
+    """Its extra is not taken (decision 0013), so nothing but this list installs what DuckDB's backend imports."""
+    extra = [line for line in requires("ibis-framework") or [] if re.search(r"extra == ['\"]duckdb['\"]", line)]
+    wanted = {NAME.findall(line)[0].lower() for line in extra}
+    assert "pandas" in wanted, "Ibis no longer names it: its extra may be taken again"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert wanted - {NAME.findall(line)[0].lower() for line in project["dependencies"]} == {"pandas"}
+    assert "\npandas==" not in (ROOT / "requirements.lock").read_text(encoding="utf-8")
 
 
 def test_the_guide_names_the_wheel_the_user_and_the_files_that_there_are() -> None:
