@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -95,6 +96,18 @@ def test_a_newer_schema_is_refused(place: Place) -> None:
     run_sql(place, f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'")
     with pytest.raises(Mistake, match=f"schema 9999.*newer version.*{migrate.HEAD}"):
         place.open()
+
+
+def test_a_disk_that_is_full_while_the_tables_are_made(tmp_path: Path) -> None:
+    """A limit on file sizes stands in for the disk."""
+    url, (before, hard) = f"sqlite:///{tmp_path}/engage.db", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(Unreachable, match=r"engage\.db does not answer: "):
+            State.open(url, key_file=tmp_path / "key")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (before, hard))
+    State.open(url, key_file=tmp_path / "key").close()
 
 
 def make_version(place: Place, revision: str) -> None:

@@ -87,6 +87,7 @@ def _upgrade(database: Database, version: str | None, revision: str) -> None:
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
     from sqlalchemy import NullPool, create_engine  # noqa: PLC0415
+    from sqlalchemy.exc import DBAPIError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(_FOLDER))
@@ -99,5 +100,9 @@ def _upgrade(database: Database, version: str | None, revision: str) -> None:
     with backend.for_rows(), engine.connect() as connection:
         backend.begin(cast("Connection", connection.connection).cursor(), write=True, durable=True)
         config.attributes["connection"] = connection
-        command.upgrade(config, revision)
-        connection.commit()
+        try:
+            command.upgrade(config, revision)
+            connection.commit()
+        except DBAPIError as error:
+            # What the database itself said, which alone tells a full disk from a bug.
+            raise error.orig or error from error
