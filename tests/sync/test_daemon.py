@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -358,7 +359,7 @@ def test_files_that_could_not_be_copied_are_read_when_there_is_room(project: Pro
         file.write_text(file.read_text(encoding="utf-8") + more, encoding="utf-8")
         with full_disk(4_000):
             go_on([one], project, 1, 5.0)
-            assert one.configuration.wrong == ["the configuration could not be checked: File too large"]
+            assert one.configuration.wrong == [f"the configuration could not be checked: File too large: {file}"]
         go_on([one], project, 1, 5.0)
         assert one.configuration.wrong == []
         assert one.jobs["pull:hubspot"].schedule == "5m"
@@ -456,6 +457,18 @@ def test_asked_to_end_it_asks_its_child_before_anything_else(project: Project) -
         signals.ending = True
         keep_going(one, signals, project.clock, Systemd({}), at="here")
         assert lost.stopped
+
+
+def test_once_ends_as_the_commands_do_where_the_database_is_of_a_newer_version(project: Project) -> None:
+    engage(project)
+    with sqlite3.connect(project.root / "var" / "engage.db") as changed:
+        changed.execute("UPDATE engage_schema SET version_num = '9999'")
+    changed.close()
+    signals = Signals()
+    with daemon(InProcess(project), at_once=True) as one:
+        begin_service(one, signals, project.clock)
+        with pytest.raises(Mistake, match="made by a newer version of engage-sync"):
+            once(one, signals, project.clock)
 
 
 def test_once_does_what_is_due_and_ends(project: Project) -> None:

@@ -74,7 +74,8 @@ class Configuration:
             self.child, self._since = self._runner.start((), self._folder), self._ticks()
         except OSError as error:
             self._again = self._ticks() + AGAIN
-            self._find_wrong([f"the configuration could not be checked: {error.strerror or error}"])
+            place = f": {error.filename}" if error.filename else ""
+            self._find_wrong([f"the configuration could not be checked: {error.strerror or error}{place}"])
 
     def _hear(self, child: Child, *, keep_old: bool) -> Worked | None:
         ended = child.ended()

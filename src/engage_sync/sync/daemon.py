@@ -72,7 +72,8 @@ class Daemon:
         self.last: Worked | None = None
         """What the newest child told."""
         self.trouble: str | None = None
-        """Why the state database does not serve."""
+        """Why the state database does not serve; `unserved` is the error that said so last."""
+        self.unserved: EngageError | None = None
         self.state: State | None = None
         self.exits: set[int] = set()
         """The exit codes of all jobs so far."""
@@ -240,7 +241,7 @@ class Daemon:
             self._log.error("the state database does not serve", because=str(error))
         tick = self._ticks()
         lease = AGAIN if self.settings is None else self.settings["daemon"]["lease"]
-        self.trouble, self._next_try = str(error), tick + min(AGAIN, lease / RENEWALS)
+        self.trouble, self.unserved, self._next_try = str(error), error, tick + min(AGAIN, lease / RENEWALS)
         if tick >= self._next_reload:  # the password may have changed in a file that is none of the project's
             self._next_reload = tick + RELOAD
             self.configuration.reload()

@@ -105,13 +105,13 @@ def keep_going(daemon: Daemon, signals: Signals, clock: Callable[[], datetime], 
 
 
 def once(daemon: Daemon, signals: Signals, clock: Callable[[], datetime]) -> int:
-    """Do all that is due and give the exit code. Raises Locked when another daemon schedules, Unreachable when the
-    state database does not answer."""
+    """Do all that is due and give the exit code. Raises Locked when another daemon schedules, and what keeps
+    the state database from serving: Unreachable, or Mistake where waiting mends nothing."""
     while not signals.ending:
         now = clock()
         daemon.tick(now)
         if daemon.trouble is not None:
-            raise Unreachable(daemon.trouble)
+            raise daemon.unserved or Unreachable(daemon.trouble)
         daemon.demand_post()
         if daemon.idle(now) or (Locked.exit_code in daemon.exits and not daemon.busy):
             break
