@@ -83,6 +83,13 @@ def test_a_record_with_a_refused_and_a_written_value_stays_a_failure(run: Run, p
     assert run("status", *here).json["connectors"]["hubspot"]["failures"] == 0
 
 
+def test_a_key_file_that_was_left_behind_stops_no_connector_that_keeps_no_secret(run: Run, project: Path) -> None:
+    here = provisioned(run, project)
+    assert run("sync", "--as-of", NOW, *here).code == 0
+    (project / "var" / "memory.key").unlink()
+    assert run("sync", "--as-of", NOW, *here).code == 0
+
+
 def test_links_lead_to_the_record_in_the_crm(run: Run, project: Path) -> None:
     here = provisioned(run, project)
     run("sync", "--as-of", NOW, *here)

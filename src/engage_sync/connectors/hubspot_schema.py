@@ -14,7 +14,7 @@ from engage_sync.connectors.hubspot_errors import CallRefused, ScopeMissing
 from engage_sync.connectors.hubspot_http import API, Transport
 from engage_sync.connectors.replies import moment, text
 from engage_sync.core.definitions import ValueType
-from engage_sync.errors import EngageError, LoginFailed, Transient
+from engage_sync.errors import EngageError, LoginFailed, Mistake, Transient
 
 GROUP, GROUP_LABEL = "engage", "Engage"
 TEXT_LENGTH = 65_536
@@ -74,7 +74,7 @@ def describe(
         except ScopeMissing as error:
             fields.setdefault(name, {})
             missing += _lacks(error.scopes or (f"crm.objects.{name}.read",))
-    known = missing or memory.get(f"hubspot.scopes.{credentials}") is not None
+    known = missing or _asked(memory, f"hubspot.scopes.{credentials}")
     lacking = [] if known else _lacking_scopes(http, names)
     if lacking is None:
         lacking = []
@@ -82,6 +82,15 @@ def describe(
         memory.put(f"hubspot.scopes.{credentials}", "asked")
     portal, timezone = details if details[0] else account(http)
     return Schema(portal, fields, list(dict.fromkeys([*missing, *_lacks(lacking)])), timezone=timezone, at=at)
+
+
+def _asked(memory: Memory, mark: str) -> bool:
+    """Tell whether a satisfying answer was noted. A note that cannot be read any more, as without its key file, costs
+    one more question; nothing else is lost with it."""
+    try:
+        return memory.get(mark) is not None
+    except Mistake:
+        return False
 
 
 def probe(http: Transport, objects: Iterable[str]) -> list[Lack]:
