@@ -185,7 +185,8 @@ def test_a_folder_that_is_no_project(tmp_path: Path) -> None:
     with pytest.raises(Mistake) as caught:
         load(tmp_path / "nowhere", TYPES)
     assert str(caught.value) == (
-        "config/engage.yaml: not found, so this folder is not a project; run `engage-sync init` to start one"
+        f"config/engage.yaml: not found, so {tmp_path}/nowhere is not a project;"
+        " run `engage-sync init` there to start one"
     )
 
 

@@ -30,6 +30,8 @@ def compute(as_of: AsOf = None, project: ProjectFolder = HERE, as_json: AsJson =
         return
     recorded = f"run {run}" if run is not None else "a look back: not recorded"
     say(f"Computed as of {answer['as_of']} ({recorded}): {answer['users']:,} users, {answer['accounts']:,} accounts.")
+    if computed.newest_message_at is None:
+        say("The event store holds no message: `engage-sync import FILE` fills it, or `events.store` names another.")
     table(None, ("type", "users"), answer["user_types"].items(), right=("users",))
     for name, count in answer["counts"].items():
         if count and name not in {*answer["user_types"], "users", "accounts", "power_limit"}:

@@ -167,7 +167,7 @@ def load(root: Path, connector_types: Mapping[str, ConnectorType], *, files: Pat
     files = files or root
     engage = _read(files, ENGAGE_FILE, problems)
     if engage is None:
-        what = "not found, so this folder is not a project; run `engage-sync init` to start one"
+        what = f"not found, so {root.resolve()} is not a project; run `engage-sync init` there to start one"
         if (root / RESTORING).exists():
             what = "not found: a restore into this folder goes on, or was cut off; run `engage-sync restore FILE` again"
         raise Mistake([Problem(what, ENGAGE_FILE)])
