@@ -150,7 +150,7 @@ class Project:
         file = self.root / "var" / "engage.db"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(_empty_database())
+            file.write_bytes(empty_database())
         with self.open() as workspace:
             doctor.provision(workspace, apply=True)
 
@@ -237,7 +237,7 @@ def project(
 
 
 @cache
-def _empty_database() -> bytes:
+def empty_database() -> bytes:
     """Give what the state makes of no file, made once."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "engage.db"
