@@ -117,6 +117,18 @@ def test_all_of_a_firing_of_which_a_crm_is_owed_something(state: State) -> None:
     assert sorted(state.owed_episodes()["key"]) == ["hook", "off", "on"]
 
 
+def test_what_a_forgotten_run_told_is_withdrawn_unless_it_was_tried(state: State) -> None:
+    past = tell(state, told("a"), days=-1)
+    tell(state, told("b", "both", "tried"), days=2)
+    state.note_attempts(["tried"], NOW)
+    now = state.start_run("approve", NOW, NOW)
+    state.save_history(now, since=past, transitions=changes(), deliveries=told("both", "c"))
+    assert state.pending_deliveries()["key"].to_list() == ["a", "b", "both", "tried"]
+    state.mark_recorded(now, forgetting=True)
+    assert sorted(state.pending_deliveries()["key"]) == ["a", "both", "c", "tried"]
+    assert state.deliveries(run=now)["key"].to_list() == ["both", "c"]
+
+
 def test_what_fired_and_was_tried_at_an_instant(state: State) -> None:
     """Also in a run that was replaced; an end is no firing."""
     tell(state, told("a", "untried"), told("b", external_id="u2", phase="off"), told("c", external_id="u3"))

@@ -196,6 +196,7 @@ def test_what_waits_is_told_field_by_field(state: State, run: int) -> None:
         ("4", "a", "x", "CODE", None),
     ]
     assert state.waiting("crm", "contacts", AT + timedelta(minutes=15)).is_empty()
+    assert state.waiting("crm", "contacts", AT - timedelta(days=1)).is_empty(), "the clock was put back since"
     assert state.waiting("crm", "companies", AT).is_empty()
     assert failing(state)["2"][1] is None
 

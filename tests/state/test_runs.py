@@ -105,6 +105,19 @@ def test_recorded_instants_never_go_back(state: State) -> None:
     assert not kept.recorded
 
 
+def test_a_run_may_forget_what_was_recorded_for_later(state: State) -> None:
+    past, later, latest = (recorded(state, NOW + days * DAY) for days in (-1, 1, 2))
+    now = state.start_run("approve", NOW, NOW)
+    state.mark_recorded(now, forgetting=True)
+    newest, before = state.newest_recorded(), state.previous(NOW)
+    assert newest is not None
+    assert before is not None
+    assert (newest.id, before.id, state.recorded_at(NOW + DAY)) == (now, past, None)
+    assert {run.id: run.replaced_by for run in state.runs(9)} == {past: None, later: now, latest: now, now: None}
+    soon = recorded(state, NOW + DAY / 2)
+    assert state.newest_recorded() == state.run(soon)
+
+
 def test_marking_twice_is_marking_once(state: State) -> None:
     run = recorded(state, NOW)
     state.mark_recorded(run)

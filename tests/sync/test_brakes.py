@@ -9,13 +9,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from engage_sync.core.definitions import Entity
 from engage_sync.errors import Held, Mistake
+from engage_sync.sandbox.faults import Fault
 from engage_sync.sync import approval, cycle
 from engage_sync.sync.cycle import Report
+from engage_sync.sync.documents import read_fields
 from engage_sync.sync.holding import kept_inactive
 from engage_sync.sync.reports import known_run
+from engage_sync.sync.status import status_json
 from tests.sync.project import Clock, Project, project
 
 PEOPLE = 20
@@ -331,8 +336,69 @@ def test_a_clock_that_is_behind_holds(quiet: Project) -> None:
     assert (planned.exit, kinds(planned)) == (3, ["clock_wrong"])
     assert f"before the newest recorded run ({ahead.run}," in report.held[0]
     assert report.connectors["hubspot"]["contacts"]["held"] == 0
-    with quiet.open() as workspace, pytest.raises(Mistake, match="before anything was planned"):
+    quiet.clock.advance(60)
+    with quiet.open() as workspace, pytest.raises(Mistake, match="held by the clock, which is past what is recorded"):
         approval.approve(workspace, report.run, clock=quiet.clock)
+
+
+def clocked(made: Project) -> Report:
+    with made.open() as workspace:
+        return cycle.sync(workspace, None, made.clock(), clock=made.clock, clocked=True)
+
+
+def test_a_clock_that_was_ahead_and_was_set_right_is_got_over_by_approving(tmp_path: Path) -> None:
+    """The CRM's clock was right all the time, so what was recorded for later was not written."""
+    theirs = Clock()
+    with project(tmp_path, brakes=QUIET, options={"clock": theirs}) as made:
+        record = made.contact("ann@a.example")
+        made.tell(*made.person("ann", "ann@a.example"))
+        right = clocked(made)
+        made.clock.now += timedelta(days=60)
+        ahead = clocked(made)
+        assert (ahead.exit, kinds(ahead)) == (3, ["clock_wrong"])
+        assert verdict_of(made, "ann") == "inactive"
+        made.clock.now -= timedelta(days=60, seconds=-60)
+        held, again = clocked(made), clocked(made)
+        assert f"`engage-sync approve {again.run}` goes on as of now and forgets" in again.held[0]
+        with made.open() as workspace:
+            (waits,) = (told := status_json(workspace, made.clock()))["waiting"]
+            assert (waits["run"], waits["held"], told["held"]) == (again.run, [*again.held], waits)
+        went = approve(made, held.run)  # the older one, as an alert may name it
+        assert (went.exit, went.as_of, went.approved) == (0, made.clock(), held.run)
+        assert made.values(record)["engage_user_type"] == "power" == verdict_of(made, "ann")
+        with made.open() as workspace:
+            stood = {run.id: (run.recorded, run.replaced_by) for run in workspace.state.runs(9)}
+            assert status_json(workspace, made.clock())["waiting"] == []
+        assert (stood[right.run], stood[ahead.run]) == ((True, None), (True, went.run))
+        made.clock.advance(1)
+        assert clocked(made).exit == 0
+
+
+def test_what_is_recorded_is_not_forgotten_where_the_crms_clock_says_that_it_is_not_now(tmp_path: Path) -> None:
+    theirs = Clock()
+    with project(tmp_path, brakes=QUIET, options={"clock": theirs}) as made:
+        made.contact("ann@a.example")
+        made.tell(*made.person("ann", "ann@a.example"))
+        right = clocked(made)
+        made.clock.now -= timedelta(days=1)
+        held = clocked(made)
+        unsure = approve(made, held.run)
+        assert (unsure.exit, kinds(unsure)) == (3, ["clock_wrong"])
+        assert "24.0 h behind the clock of hubspot" in unsure.held[0]
+        assert f"set the clock right, then `engage-sync approve {unsure.run}`" in unsure.held[0]
+        made.crm.faults.add(Fault("server_error", times=None))
+        assert approve(made, held.run).exit == 5
+        made.crm.faults.clear()
+        with made.open() as workspace:
+            assert workspace.state.newest_recorded().id == right.run  # type: ignore[union-attr]
+        made.clock.now += timedelta(days=1)
+        assert clocked(made).exit == 0
+
+
+def verdict_of(made: Project, user: str) -> str:
+    with made.open() as workspace:
+        stood = read_fields(workspace.state.verdicts(Entity.USER.value), {"primary_user_type": pl.String()})
+    return str(stood.filter(external_id=user)["primary_user_type"].item())
 
 
 @pytest.mark.parametrize(("seconds", "held"), [(599, []), (660, ["clock_wrong"])])

@@ -25,7 +25,8 @@ def approve(
 
     Only the connectors that still wait are pulled and pushed: what people typed since is respected as ever. What the
     run was held for no longer holds it; another reason, other records, or a share that has grown by more than a tenth
-    since, does. Of a run that was rolled back, only the values taken back are written.
+    since, does. Of a run that was rolled back, only the values taken back are written. One that was held because a
+    clock had been ahead goes on as of now, and what was recorded for later is forgotten.
     """
     from engage_sync.sync import approval, views, wiring  # noqa: PLC0415  start-up: --help needs none of it
 

@@ -211,27 +211,43 @@ def schema_changes(
     return changes
 
 
-def looks_back(now: datetime, newest_run: int, newest: datetime) -> Hold:
+def looks_back(now: datetime, newest_run: int, newest: datetime, *, run: int) -> Hold:
     """Hold a run whose clock is behind what is recorded."""
     sentence = (
         f"it is {_second(now)} by this machine's clock, before the newest recorded run ({newest_run}, as of"
-        f" {_second(newest)}): the clock is behind, or that run was given a later --as-of; nothing is computed or"
-        " written until the clock is past it: set it right, or give the instant with --as-of"
+        f" {_second(newest)}): the clock is behind, or it was ahead then, or that run was given a later --as-of;"
+        " nothing is computed or written until the clock is past it. If the clock is right,"
+        f" `engage-sync approve {run}` goes on as of now and forgets what was recorded for later; else"
+        " set it right"
     )
     return Hold(HoldKind.CLOCK_WRONG, sentence)
 
 
+def unsure_of_now(now: datetime, connector: str, theirs: datetime, *, run: int) -> list[Hold]:
+    """Hold the run that would forget what is recorded for later instants, where a CRM's clock says that it is not yet,
+    or no longer, now."""
+    if abs(now - theirs) <= CLOCKS_APART:
+        return []
+    told = _told_apart(now, theirs, f"the clock of {connector}")
+    end = "so nothing that was recorded is forgotten"
+    return [Hold(HoldKind.CLOCK_WRONG, f"{told}, {end}: set the clock right, then `engage-sync approve {run}`")]
+
+
 def clocks_apart(now: datetime, theirs: datetime, *, run: int) -> list[Hold]:
     """Hold where the CRM's clock and this machine's are too far apart: instants and ages would be wrong."""
-    apart = now - theirs
-    if abs(apart) <= CLOCKS_APART:
+    if abs(now - theirs) <= CLOCKS_APART:
         return []
+    told = _told_apart(now, theirs, "the CRM's")
+    return [Hold(HoldKind.CLOCK_WRONG, told + way_out(run, "set the clock right"))]
+
+
+def _told_apart(now: datetime, theirs: datetime, whose: str) -> str:
+    apart = now - theirs
     side = "ahead of" if apart > timedelta(0) else "behind"
-    sentence = (
-        f"this machine's clock ({_second(now)}) is {span_text(abs(apart))} {side} the CRM's ({_second(theirs)}),"
-        f" more than the {span_text(CLOCKS_APART)} that may lie between them{way_out(run, 'set the clock right')}"
+    return (
+        f"this machine's clock ({_second(now)}) is {span_text(abs(apart))} {side} {whose} ({_second(theirs)}),"
+        f" more than the {span_text(CLOCKS_APART)} that may lie between them"
     )
-    return [Hold(HoldKind.CLOCK_WRONG, sentence)]
 
 
 def mirror_partial(connector: str, object_: str, *, run: int) -> Hold:

@@ -1,8 +1,8 @@
 """The outbox: what the firing or the end of a signal asks for, one row per action and target, until it is settled.
 
-A run tells its deliveries before it is recorded, and they count from the instant it is. A run at the same instant that
-replaces it takes over what both tell, and withdraws what only the first told and nobody tried. A row that was tried is
-never dropped: its receiver may know it. Calls nobody.
+A run tells its deliveries before it is recorded, and they count from the instant it is. A run that replaces it takes
+over what both tell, and withdraws what only the first told and nobody tried. A row that was tried is never dropped: its
+receiver may know it. Calls nobody.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def stands(transaction: Transaction, run: int, as_of: str) -> None:
     nobody tried is withdrawn."""
     transaction.run(
         "UPDATE engage_delivery SET run = ?, confirmed = NULL WHERE confirmed = ?"
-        " AND run IN (SELECT id FROM engage_run WHERE as_of = ? AND recorded AND id <> ?)",
+        " AND run IN (SELECT id FROM engage_run WHERE as_of >= ? AND recorded AND id <> ?)",
         run,
         run,
         as_of,
@@ -104,7 +104,7 @@ def stands(transaction: Transaction, run: int, as_of: str) -> None:
     )
     transaction.run(
         f"DELETE FROM engage_delivery WHERE {_UNTRIED}"
-        " AND run IN (SELECT id FROM engage_run WHERE as_of = ? AND replaced_by IS NOT NULL)",
+        " AND run IN (SELECT id FROM engage_run WHERE as_of >= ? AND replaced_by IS NOT NULL)",
         as_of,
     )
 

@@ -139,15 +139,16 @@ def failures(database: Database, connector: str | None = None, object_name: str 
 
 def waiting(database: Database, connector: str, object_name: str, now: datetime) -> pl.DataFrame:
     """Give, field by field, the last attempts at the records that the CRM refused and that are left alone at `now`:
-    record, field, value, message, described."""
+    record, field, value, message, described. An attempt that is still to come was told by a clock that was put back."""
     object_id = objects.find(database, connector, object_name)
     if object_id is None:
         return pl.DataFrame(schema=_WAITING)
+    at = literal(instants.to_text(now))
     with database.arrow() as arrow:
         return arrow.read(
             "SELECT f.record, e.key AS field, CAST(e.value AS TEXT) AS value,"
             " coalesce(f.message, f.code, 'refused by the CRM') AS message, f.described"
             f" FROM engage_failure f JOIN {database.backend.each('f.wanted')} ON TRUE"
-            f" WHERE f.object_id = {object_id} AND f.next_at > {literal(instants.to_text(now))}",
+            f" WHERE f.object_id = {object_id} AND f.next_at > {at} AND f.last_at <= {at}",
             _WAITING,
         )

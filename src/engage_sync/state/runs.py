@@ -37,7 +37,7 @@ class Run:
     held: tuple[str, ...]
     recorded: bool
     replaced_by: int | None
-    """A later recorded run at the same `as_of`."""
+    """A later recorded run that stands instead: at the same `as_of`, or an earlier one where the clock was ahead."""
 
 
 def start_run(database: Database, command: str, as_of: datetime, started_at: datetime) -> int:
@@ -95,21 +95,23 @@ def _add(transaction: Transaction, run: int, more: Mapping[str, object]) -> None
     transaction.run("UPDATE engage_run SET summary = ? WHERE id = ?", json.dumps({**known, **more}), run)
 
 
-def mark_recorded(database: Database, run: int) -> None:
-    """Make the verdicts and deliveries of a run count; a run recorded earlier at the same `as_of` is replaced.
+def mark_recorded(database: Database, run: int, *, forgetting: bool) -> None:
+    """Make the verdicts and deliveries of a run count; a run recorded earlier at the same `as_of` is replaced, and
+    `forgetting` so are those at a later one.
 
-    Raises Mistake for an unknown run, and for one that looks back behind the newest recorded run.
+    Raises Mistake for an unknown run, and, not `forgetting`, for one that looks back behind the newest recorded run.
     """
     with database.writing() as transaction:
         row = transaction.first("SELECT as_of FROM engage_run WHERE id = ?", run)
         if row is None:
             raise Mistake(f"there is no run {run}")
         as_of = str(row[0])
-        later = transaction.first("SELECT id FROM engage_run WHERE recorded AND as_of > ?", as_of)
-        if later is not None:
+        standing = "recorded AND replaced_by IS NULL"
+        later = transaction.first(f"SELECT id FROM engage_run WHERE {standing} AND as_of > ?", as_of)
+        if later is not None and not forgetting:
             raise Mistake(f"run {run} looks back to {as_of}, run {later[0]!r} is newer: a look back is not recorded")
         transaction.run(
-            "UPDATE engage_run SET replaced_by = ? WHERE recorded AND as_of = ? AND id <> ? AND replaced_by IS NULL",
+            f"UPDATE engage_run SET replaced_by = ? WHERE {standing} AND as_of >= ? AND id <> ?",
             run,
             as_of,
             run,

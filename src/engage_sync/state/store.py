@@ -119,9 +119,10 @@ class State(Safekeeping):
         """Keep some JSON values with a run, over what was kept under the same names."""
         runs.add_to_summary(self._database, run, more)
 
-    def mark_recorded(self, run: int) -> None:
-        """Make the verdicts of a run count. Raises Mistake when its `as_of` is before the newest recorded one."""
-        runs.mark_recorded(self._database, run)
+    def mark_recorded(self, run: int, *, forgetting: bool = False) -> None:
+        """Make the verdicts of a run count. Raises Mistake when its `as_of` is before the newest recorded one, or
+        `forgetting` lets it stand instead of those."""
+        runs.mark_recorded(self._database, run, forgetting=forgetting)
 
     def runs(self, limit: int, *commands: str) -> list[Run]:
         """Give the newest runs, newest first; with commands, those of them."""

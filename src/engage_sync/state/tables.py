@@ -25,7 +25,7 @@ ENDED = "valid_to IS NOT NULL"
 
 
 class RunRow(SQLModel, table=True):
-    """One run of a command. `replaced_by` is a later recorded run at the same `as_of`."""
+    """One run of a command. `replaced_by` is a later recorded run that stands instead."""
 
     __tablename__: ClassVar[str] = "engage_run"
     id: int | None = Field(default=None, primary_key=True)

@@ -20,7 +20,7 @@ from engage_sync.sync.holding import IDLE, kept_inactive
 from engage_sync.sync.planning import Portion, Scope
 from engage_sync.sync.progress import SILENT, Progress
 from engage_sync.sync.reports import Clock, Report, known_run
-from engage_sync.sync.waiting_runs import holds_of, planned, scope_of, why_not
+from engage_sync.sync.waiting_runs import holds_of, look_ahead, planned, scope_of, waits_for_clock, why_not
 from engage_sync.sync.wiring import Workspace
 
 COMMAND = "approve"
@@ -28,12 +28,18 @@ COMMAND = "approve"
 
 def approve(workspace: Workspace, run_id: int, *, clock: Clock, progress: Progress = SILENT) -> Report:
     """Continue a held run for the connectors that still wait, its holds waived; it may be held again for another
-    reason. Where nothing of it waits, write what a rollback of it took back, and nothing else.
+    reason. Where nothing of it waits, write what a rollback of it took back, and nothing else. One that was held
+    because a run is recorded for later goes on as of now, and that run is forgotten.
 
     Raises Mistake for an unknown run, and for one of which nothing waits and nothing was taken back: it was not held,
     is approved already, or newer runs have overtaken it.
     """
     run, known = known_run(workspace, run_id), planned(workspace)
+    if waits_for_clock(workspace, run, now := clock()):
+        report = _from_now_on(workspace, run, now, clock, progress)
+        if not look_ahead(workspace, report.as_of):
+            _note_approval(workspace, run_id, report.run)
+        return report
     held = known.waiting(run)
     if held:
         report = go(workspace, held, _at(workspace, run.as_of), _on(workspace, run), clock=clock, progress=progress)
@@ -57,6 +63,13 @@ def _on(workspace: Workspace, run: Run) -> Way:
         approvals=_approvals(workspace, run),
         portion=Portion(scope, run.id if releases is None else releases),
     )
+
+
+def _from_now_on(workspace: Workspace, run: Run, now: datetime, clock: Clock, progress: Progress) -> Report:
+    """Go on with what a run was about, as of now, and forget what was recorded for later. All brakes hold as ever."""
+    names = frozenset(run.summary.get("connectors", ())) & {file.name for file in workspace.project.connectors}
+    way = Way(COMMAND, pulling=True, clocked=True, approved=run.id, forgetting=True)
+    return go(workspace, names or None, now, way, clock=clock, progress=progress)
 
 
 def _approvals(workspace: Workspace, run: Run) -> tuple[Hold, ...]:

@@ -224,8 +224,9 @@ def _linked(files: tuple[ConnectorFile, ...], matches: Mapping[ObjectKey, Matche
     return pl.concat([empty, *found]).unique(maintain_order=True)
 
 
-def record(workspace: Workspace, run: int, computed: Computed) -> None:
-    """Keep what was computed as the newest recorded run: population, links, verdicts."""
+def record(workspace: Workspace, run: int, computed: Computed, *, forgetting: bool = False) -> None:
+    """Keep what was computed as the newest recorded run: population, links, verdicts; `forgetting` what was recorded
+    for later instants."""
     state, population = workspace.state, computed.population
     state.save_population(
         run,
@@ -243,7 +244,7 @@ def record(workspace: Workspace, run: int, computed: Computed) -> None:
         )
     history.keep(workspace, run, computed)
     state.add_to_summary(run, summary_of(workspace, computed))
-    state.mark_recorded(run)
+    state.mark_recorded(run, forgetting=forgetting)
 
 
 def summary_of(workspace: Workspace, computed: Computed) -> dict[str, object]:

@@ -10,7 +10,7 @@ from functools import partial
 
 import polars as pl
 
-from engage_sync.core.brakes import looks_back
+from engage_sync.core.brakes import looks_back, unsure_of_now
 from engage_sync.core.holds import Hold
 from engage_sync.errors import Mistake
 from engage_sync.sync.accounts import remember_account
@@ -95,7 +95,7 @@ def plan(
             computed = compute(workspace, as_of)
         current.moves = moved(workspace, computed)
         current.switching = switching(computed)
-        current.holds = _clock_behind(workspace, as_of) if clocked else ()
+        current.holds = _clock_behind(workspace, as_of, current.id) if clocked else ()
         _plan(workspace, sessions, computed, current, Way(clocked=clocked))
         _keep_held(workspace, sessions, current)
         current.price = {session.file.name: price(workspace, session) for session in sessions}
@@ -126,7 +126,7 @@ def sync(
 @dataclass(frozen=True, slots=True)
 class Way:
     """How a cycle goes. `approved` is the run that it continues, `approvals` are the holds that a person approved with
-    it."""
+    it; `forgetting` says that it stands instead of what was recorded for later instants, by a clock that was ahead."""
 
     command: str = "plan"
     pulling: bool = False
@@ -134,6 +134,7 @@ class Way:
     clocked: bool = False
     approved: int | None = None
     approvals: tuple[Hold, ...] = ()
+    forgetting: bool = False
 
     def course(self) -> dict[str, object]:
         """Give what is kept with the run about the way that it goes."""
@@ -144,17 +145,20 @@ def go(
     workspace: Workspace, only: Only, as_of: datetime, way: Way, *, clock: Clock, progress: Progress = SILENT
 ) -> Report:
     """Go through one cycle to its end."""
-    behind = _clock_behind(workspace, as_of)
-    if behind and not way.clocked:
+    if _is_look_back(workspace, as_of) and not way.clocked:
         raise Mistake(_look_back(workspace, as_of))
     workspace.connector_files(only)  # a mistyped name is no run
     with (
         running(workspace, way.command, as_of, clock) as current,
         current.opened(only) as sessions,
     ):
-        current.approved, current.holds = way.approved, behind
+        current.approved = way.approved
         workspace.state.add_to_summary(current.id, way.course())  # an approval that dies can be repeated
-        if behind:
+        if way.forgetting:
+            current.holds = _unsure_of_now(sessions, current)
+        else:
+            current.holds = _clock_behind(workspace, as_of, current.id)
+        if current.holds or (way.forgetting and sessions and all(one.error is not None for one in sessions)):
             return current.finish(None)
         if way.pulling:
             current.pulled_since = current.clock()
@@ -163,7 +167,7 @@ def go(
         progress.step("computing")
         with current.step("compute"):
             computed = compute(workspace, as_of)
-            record(workspace, current.id, computed)
+            record(workspace, current.id, computed, forgetting=way.forgetting)
         looking = _plan(workspace, sessions, computed, current, way)
         keep_silences(looking)
         _keep_held(workspace, sessions, current)
@@ -185,10 +189,27 @@ def _is_look_back(workspace: Workspace, as_of: datetime) -> bool:
     return newest is not None and as_of < newest.as_of
 
 
-def _clock_behind(workspace: Workspace, as_of: datetime) -> tuple[Hold, ...]:
+def _clock_behind(workspace: Workspace, as_of: datetime, run: int) -> tuple[Hold, ...]:
     """Give the hold of a run whose instant lies before what is recorded."""
     newest = workspace.state.newest_recorded()
-    return (looks_back(as_of, newest.id, newest.as_of),) if newest is not None and as_of < newest.as_of else ()
+    if newest is None or as_of >= newest.as_of:
+        return ()
+    return (looks_back(as_of, newest.id, newest.as_of, run=run),)
+
+
+def _unsure_of_now(sessions: list[Session], current: Running) -> tuple[Hold, ...]:
+    """Ask the CRMs what time it is, and give what holds a run that would forget: a person, too, may take a wrong clock
+    for a right one. The word of those that tell none, or do not answer, is not needed where another answers."""
+    found: list[Hold] = []
+    for session in sessions:
+        if session.error is not None:
+            continue
+        with session.guarded():
+            told = session.connector.check().at
+            if told:
+                theirs = datetime.fromisoformat(told)
+                found += unsure_of_now(current.clock(), session.file.name, theirs, run=current.id)
+    return tuple(found)
 
 
 def _look_back(workspace: Workspace, as_of: datetime) -> str:

@@ -117,7 +117,7 @@ def status_json(workspace: Workspace, now: datetime) -> StatusAnswer:
     past = Past.of(workspace.state)
     newest = workspace.state.newest_recorded()
     files = workspace.project.connectors
-    waiting, failing = waiting_runs(workspace), declared_failures(workspace)
+    waiting, failing = waiting_runs(workspace, now), declared_failures(workspace)
     return {
         "newest_run": past.runs[0][1] if past.runs else None,
         "held": waiting[0] if waiting else None,

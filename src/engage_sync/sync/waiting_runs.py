@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypedDict
 
 from engage_sync.core.holds import Hold, HoldKind
@@ -16,6 +17,8 @@ from engage_sync.sync.wiring import Workspace
 
 LOOKED_AT = (50, 1_000)
 """Runs looked at for the newest that planned each connector, and again where those do not reach."""
+CLOCKED = ("sync", "push", "approve", "plan")
+"""The commands that the clock may hold as a whole."""
 AGAIN = "run `engage-sync sync`, and approve that if it is held"
 
 
@@ -167,9 +170,32 @@ def _reached(run: Run) -> frozenset[str]:
     return names - errors if summary.get("approved") is not None else names
 
 
-def waiting_runs(workspace: Workspace) -> list[WaitingRun]:
+def held_by_clock(run: Run) -> bool:
+    """Tell whether a run was held because one is recorded for a later instant."""
+    return any(hold.kind is HoldKind.CLOCK_WRONG and hold.connector is None for hold in holds_of(run))
+
+
+def look_ahead(workspace: Workspace, now: datetime) -> bool:
+    """Tell whether what stands was recorded for an instant that is still to come."""
+    newest = workspace.state.newest_recorded()
+    return newest is not None and now < newest.as_of
+
+
+def waits_for_clock(workspace: Workspace, run: Run, now: datetime) -> bool:
+    """Tell whether a run waits for the clock to pass what is recorded, or for a person who says that it is right. All
+    that were held by it do: the daemon holds another one each time."""
+    return held_by_clock(run) and run.summary.get("approved_by") is None and look_ahead(workspace, now)
+
+
+def waiting_runs(workspace: Workspace, now: datetime) -> list[WaitingRun]:
     """Give the held runs that wait for a person or for their cause to go, the newest first; for each connector one:
-    where several wait, the one about all of it."""
+    where several wait, the one about all of it. While the clock is behind what is recorded, the newest that was held by
+    that is the only one: no other goes through before it."""
+    if look_ahead(workspace, now):
+        pushes = workspace.state.runs(LOOKED_AT[0], *CLOCKED)
+        behind = next((run for run in pushes if waits_for_clock(workspace, run, now)), None)
+        if behind is not None:
+            return [_told_of_clock(behind)]
     known = planned(workspace)
     chosen: dict[int, tuple[Kept, set[str]]] = {}
     for name in known.by:
@@ -180,12 +206,19 @@ def waiting_runs(workspace: Workspace) -> list[WaitingRun]:
     return [_told(kept, names) for _, (kept, names) in sorted(chosen.items(), reverse=True)]
 
 
+def _told_of_clock(run: Run) -> WaitingRun:
+    return _answer(run, [hold for hold in holds_of(run) if hold.connector is None])
+
+
 def _told(kept: Kept, names: set[str]) -> WaitingRun:
-    holds = [hold for hold in kept.holds if hold.connector in names]
+    return _answer(kept.run, [hold for hold in kept.holds if hold.connector in names])
+
+
+def _answer(run: Run, holds: Sequence[Hold]) -> WaitingRun:
     return {
-        "run": kept.run.id,
-        "command": kept.run.command,
-        "as_of": iso_text(kept.run.as_of),
+        "run": run.id,
+        "command": run.command,
+        "as_of": iso_text(run.as_of),
         "held": [hold.sentence for hold in holds],
         "holds": [hold.json() for hold in holds],
     }
@@ -201,10 +234,8 @@ def why_not(known: Planned, run: Run) -> str | None:
         return f"run {run.id} was not held (it {ended}), so nothing of it waits"
     if (by := run.summary.get("approved_by")) is not None:
         return f"run {run.id} was approved already: run {by} went on with it, and nothing of it waits"
-    if all(hold.connector is None for hold in holds):
-        kinds = {hold.kind for hold in holds}
-        cause = "the clock" if kinds == {HoldKind.CLOCK_WRONG} else "what held it"
-        return f"run {run.id} was held before anything was planned: mend {cause}, then run `engage-sync sync`"
+    if held_by_clock(run):
+        return f"run {run.id} was held by the clock, which is past what is recorded now: run `engage-sync sync`"
     return None if known.waiting(run) else _overtaken(known, run)
 
 

@@ -32,7 +32,9 @@ __all__ = ["Project", "Worked", "settings_of", "work"]
 Opening = Callable[[Project], AbstractContextManager[Workspace]]
 NOT_DONE = {Locked.exit_code: "locked", Stopped.exit_code: "stopped"}
 """How a job went that ended with such a code, whoever kept the error to itself: it is not done."""
-BEHIND = "the clock lies before the newest recorded run: nothing was computed"
+BEHIND = (
+    "the clock lies before the newest recorded run: nothing was computed; the next push is held and says what to do"
+)
 
 
 def work(
