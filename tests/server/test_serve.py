@@ -3,8 +3,11 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import sqlite3
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -13,7 +16,9 @@ from typer.testing import CliRunner
 
 from engage_sync.cli.main import app
 from engage_sync.errors import Mistake
+from engage_sync.server.app import create
 from engage_sync.server.serving import Served
+from engage_sync.server.serving import serving as serve
 from engage_sync.sync import snapshot
 from engage_sync.sync.stored_view import StoredView
 from engage_sync.sync.wiring import load_project
@@ -79,6 +84,24 @@ def test_a_database_that_is_away_is_a_reason_not_to_be_ready(tmp_path: Path) -> 
             assert (answer.status, answer.json["ready"]) == (503, False)
             assert len(answer.json["reasons"]) == 1
             assert b"engage_sync_up 0.0" in ask(face, "/metrics").body
+
+
+def test_nobody_waits_in_line_behind_a_database_that_hangs(tmp_path: Path) -> None:
+    """One that takes connections and never says a word."""
+    with project(tmp_path, provisioned=False) as made, socket.create_server(("127.0.0.1", 0)) as deaf:
+        config = made.root / "config" / "engage.yaml"
+        place = f"127.0.0.1:{deaf.getsockname()[1]}"
+        config.write_text(f"{config.read_text()}database: postgresql+psycopg://somebody@{place}/engage\n")
+        view = StoredView(load_project(made.root), started_at=made.clock(), version="1", longest=0.3)
+        with serve(create(view), "127.0.0.1", 0) as face, ThreadPoolExecutor(3) as pool:
+            begun = time.monotonic()
+            answers = list(pool.map(lambda path: ask(face, path), ["/readyz", "/readyz", "/metrics"]))
+            assert [answer.status for answer in answers] == [503, 503, 200]
+            assert answers[1].json["reasons"] == ["the state database has not answered for more than 0.3 s"]
+            assert b"engage_sync_up 0.0" in answers[2].body
+            assert ask(face, "/readyz").status == 503
+            view.close()
+            assert time.monotonic() - begun < 5
 
 
 def test_looking_makes_and_upgrades_nothing_and_sees_what_comes(tmp_path: Path) -> None:

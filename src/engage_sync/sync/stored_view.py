@@ -4,8 +4,9 @@ holds its lease, all as the state has them. It schedules nothing, asks no CRM, a
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
-from threading import Lock
+from threading import Event, Lock, Thread
 
 from engage_sync.config.project import Project
 from engage_sync.core.overview import DaemonView
@@ -14,33 +15,59 @@ from engage_sync.state.jobs import DAEMON
 from engage_sync.state.store import State
 from engage_sync.sync.shown import shown_alerts, shown_jobs, shown_lease, stored
 
+LONGEST = 3.0
+"""Seconds that a look may take: who asks hears after so long that the database does not answer. A scraper waits 10."""
+
 
 class StoredView:
     """Gives the view at each call, from any thread. The state is opened when it is first asked, and again after it did
-    not answer: a database that is away, not made yet or replaced is no more than a reason not to be ready yet."""
+    not answer: a database that is away, not made yet or replaced is no more than a reason not to be ready yet.
 
-    def __init__(self, project: Project, *, started_at: datetime, version: str) -> None:
+    One thread looks at a time, and who asks meanwhile waits for the same look: behind a database that hangs nobody
+    waits longer than `longest` seconds since the look began.
+    """
+
+    def __init__(self, project: Project, *, started_at: datetime, version: str, longest: float = LONGEST) -> None:
         self._project, self._started_at, self._version = project, started_at, version
+        self._longest = longest
         self._lock = Lock()
+        self._look: _Look | None = None
         self._state: State | None = None
 
     def __call__(self) -> DaemonView:
         """Look, or say why that cannot be."""
         with self._lock:
-            try:
-                return self._seen(self._opened())
-            except EngageError as error:
-                self._let_go()
-                return DaemonView(
-                    *(None, False, None, [], [], self._started_at, self._version),
-                    ready=False,
-                    why_not_ready=[str(error)],
-                )
+            if self._look is None or self._look.over.is_set():
+                self._look = _Look()
+                Thread(target=self._see, args=(self._look,), name="look", daemon=True).start()
+            look = self._look
+        if not look.over.wait(look.begun + self._longest - time.monotonic()):
+            return self._not_ready(f"the state database has not answered for more than {self._longest:g} s")
+        if look.found is None:
+            raise look.bug or AssertionError
+        return look.found
 
     def close(self) -> None:
-        """Let go of the state."""
+        """Let go of the state; a look that hangs is left to the end of the process."""
         with self._lock:
+            look = self._look
+        if look is None or look.over.wait(look.begun + self._longest - time.monotonic()):
             self._let_go()
+
+    def _see(self, look: _Look) -> None:
+        try:
+            look.found = self._seen(self._opened())
+        except EngageError as error:
+            self._let_go()
+            look.found = self._not_ready(str(error))
+        except Exception as bug:  # noqa: BLE001  raised by who waits for it
+            look.bug = bug
+        finally:
+            look.over.set()
+
+    def _not_ready(self, why: str) -> DaemonView:
+        nothing = (None, False, None, [], [], self._started_at, self._version)
+        return DaemonView(*nothing, ready=False, why_not_ready=[why])
 
     def _let_go(self) -> None:
         state, self._state = self._state, None
@@ -65,3 +92,13 @@ class StoredView:
             ready=True,
             why_not_ready=[],
         )
+
+
+class _Look:
+    """One look under way, since `begun` (of the monotonic clock), and what it `found` once it is `over`, or the `bug`
+    that ended it."""
+
+    def __init__(self) -> None:
+        self.begun, self.over = time.monotonic(), Event()
+        self.found: DaemonView | None = None
+        self.bug: Exception | None = None
