@@ -10,7 +10,7 @@ import pytest
 
 from engage_sync.core.definitions import Entity
 from engage_sync.sandbox.faults import Fault
-from engage_sync.sync import views
+from engage_sync.sync import cycle, views
 from engage_sync.sync.cycle import Report
 from engage_sync.sync.explain import explain
 from engage_sync.sync.status import status_json
@@ -90,6 +90,11 @@ def test_only_its_members_are_written_until_all_are(made: Project) -> None:
         dict.fromkeys(NINE, 0) | {"outside": 1, "written": 1, "unlinked": 1},
     )
     assert set(first.connectors["hubspot"]["companies"]) == NINE
+    with made.open() as workspace:
+        begun = cycle.pull(workspace, None, clock=made.clock).connectors["hubspot"]
+    assert (set(begun["contacts"]), set(begun["companies"])) == ({*NINE, "outside"}, NINE), (
+        "also where nothing is planned"
+    )
     assert shown(made, "in")["engage_reports"] == "3"
     assert set(shown(made, "out").values()) == {None}
     again = made.sync()

@@ -82,6 +82,11 @@ class Bucket(StrEnum):
     UNCHANGED = "unchanged"
 
 
+def buckets_of(only: str | None) -> tuple[Bucket, ...]:
+    """Give the buckets that records of an object are counted in: none can be outside where no segment is named."""
+    return tuple(bucket for bucket in Bucket if bucket is not Bucket.OUTSIDE or only is not None)
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectPlan:
     """What is to be done with the records of one object.
@@ -113,8 +118,8 @@ class ObjectPlan:
 
     @property
     def told(self) -> tuple[Bucket, ...]:
-        """Give the buckets that its records are counted in: none can be outside where no segment is named."""
-        return tuple(bucket for bucket in Bucket if bucket is not Bucket.OUTSIDE or self.only is not None)
+        """Give the buckets that its records are counted in."""
+        return buckets_of(self.only)
 
     def with_changes(self, changes: pl.DataFrame) -> ObjectPlan:
         """Give the plan with other decisions about the same records."""

@@ -12,7 +12,7 @@ from datetime import datetime
 import polars as pl
 
 from engage_sync.core.holds import Hold
-from engage_sync.core.plan import Bucket
+from engage_sync.core.plan import buckets_of
 from engage_sync.errors import (
     EXIT_BUG,
     EXIT_DONE,
@@ -42,7 +42,6 @@ from engage_sync.sync.suspension import ask_only, conclude
 from engage_sync.sync.wiring import Only, Workspace
 
 Clock = Callable[[], datetime]
-_NOTHING: Buckets = {bucket.value: 0 for bucket in Bucket if bucket is not Bucket.OUTSIDE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,4 +312,7 @@ def _only_suspended(sessions: list[Session]) -> bool:
 def _all_buckets(session: Session) -> dict[str, Buckets]:
     """Give every declared object its counts, zeros where the run did not get that far."""
     from_plan = session.buckets
-    return {item.object: from_plan.get(item.object) or _NOTHING for item in session.file.objects}
+    return {
+        item.object: from_plan.get(item.object) or {bucket.value: 0 for bucket in buckets_of(item.only)}
+        for item in session.file.objects
+    }
