@@ -65,6 +65,8 @@ def test_a_crm_that_is_down_is_told_once_and_by_status_until_it_is_back(project:
         shown = " ".join(engage(project.root, "status").split())
         assert "Failing since 2026-06-01" in shown
         assert "the pull from hubspot failed" in shown
+        causes = {" ".join((job["message"] or "").split()) for job in answer(project.root, "status")["jobs"]} - {""}
+        assert {why: shown.count(why) for why in causes} == dict.fromkeys(causes, 1), "each cause is read once"
         told.daemon.close()
         again = Told(project, inbox)  # another process knows what was told
         again.go_on(20)

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import typer
 from rich.markup import escape
 
+from engage_sync.cli.causes import causes, held_sentences, one_line, read_before
 from engage_sync.cli.options import HERE, AsJson, ProjectFolder, clock
 from engage_sync.cli.output import minute, print_json, say, table
 from engage_sync.cli.reporting import held_told, holds_records, print_buckets
 from engage_sync.cli.runs import SIGNALS, print_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from engage_sync.cli.causes import Cause
     from engage_sync.sync.drift_answers import Counts
     from engage_sync.sync.status import ConnectorAnswer, StatusAnswer
 
@@ -32,10 +36,11 @@ def status(project: ProjectFolder = HERE, as_json: AsJson = False) -> None:
     if as_json:
         print_json(answer)
         return
-    _print_newest(answer)
+    found = causes(answer["alerts"], answer["jobs"])
+    _print_newest(answer, found)
     print_held(answer)
-    print_alerts(answer)
-    _print_daemon(answer)
+    _print_holders(answer)
+    print_causes(found, held_sentences(answer))
     newest = answer["newest_run"]
     if newest is not None and holds_records(newest["connectors"]):
         print_buckets(newest["connectors"], title=f"Records of run {newest['run']}")
@@ -51,8 +56,8 @@ def status(project: ProjectFolder = HERE, as_json: AsJson = False) -> None:
     _print_connectors(answer)
 
 
-def _print_newest(answer: StatusAnswer) -> None:
-    """Say what ran last, and what went wrong there."""
+def _print_newest(answer: StatusAnswer, found: Sequence[Cause]) -> None:
+    """Say what ran last, and what went wrong there, but for what is told as a cause below."""
     newest = answer["newest_run"]
     if newest is None:
         say("Nothing has run yet. `engage-sync sync` does everything.")
@@ -60,7 +65,8 @@ def _print_newest(answer: StatusAnswer) -> None:
     what = f"{newest['run']} ({newest['command']}) as of {minute(newest['as_of'])} UTC: {newest['status']}"
     say(f"Newest run: {what}")
     for name, text in newest["errors"].items():
-        say(f"  {name}: {escape(text)}")
+        if not any(one_line(f"{name}: {text}") in cause.why for cause in found):
+            say(f"  {name}: {escape(text)}")
 
 
 def _print_connectors(answer: StatusAnswer) -> None:
@@ -118,26 +124,24 @@ def _dues(answer: StatusAnswer) -> dict[str, str | None]:
     return found
 
 
-def _print_daemon(answer: StatusAnswer) -> None:
-    """Say who schedules and who writes now, and which jobs of the daemon did not go well last time."""
+def _print_holders(answer: StatusAnswer) -> None:
+    """Say who schedules and who writes now."""
     for one in answer["leases"]:
         does = "schedules" if one["name"] == "daemon" else "writes now"
         who = f"{one['holder']} on {one['host']} (process {one['pid']})"
         say(f"{escape(who)} {does}, since {minute(one['since'])} UTC.")
     if answer["jobs"] and not any(one["name"] == "daemon" for one in answer["leases"]):
         say("No daemon runs, or none that can write to the database; `engage-sync daemon` starts one.")
-    for job in answer["jobs"]:
-        if job["exit"] and job["status"] != "stopped":
-            why = (job["message"] or "no reason was told").splitlines()[0]
-            say(f"{escape(job['name'])} {job['status']} at {minute(job['started_at'])} UTC: {escape(why)}")
 
 
-def print_alerts(answer: StatusAnswer) -> None:
-    """Say what the daemon found failing, since when, and what to do."""
-    for one in answer["alerts"]:
-        what, _, advice = one["sentence"].partition("\n")
-        say(f"[bold]Failing[/bold] since {minute(one['since'])} UTC: {escape(what)}")
-        if advice:
+def print_causes(found: Sequence[Cause], before: Sequence[str]) -> None:
+    """Say what the daemon found failing, since when, and what to do, and which of its jobs did not go well last time;
+    each cause once, and not again what was said `before`."""
+    for one in found:
+        if one.alerts or one.jobs:
+            failing = "[bold]Failing[/bold] " if one.alerts else ""
+            say(f"{failing}{escape(one.told(known=read_before(one.why, before)))}")
+        for advice in one.advice:
             say(f"  {escape(advice)}")
 
 

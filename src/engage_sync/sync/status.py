@@ -131,7 +131,7 @@ def status_json(workspace: Workspace, now: datetime) -> StatusAnswer:
             if one.active
         ],
         "leases": [_holder(one) for one in workspace.state.leases()],
-        "jobs": [_job(one) for one in workspace.state.jobs()],
+        "jobs": [job_answer(one) for one in workspace.state.jobs()],
         "connectors": {file.name: _connector_status(workspace, file, past, waiting, failing, now) for file in files},
     }
 
@@ -158,7 +158,8 @@ def _holder(one: Lease) -> HolderAnswer:
     return {"name": one.name, "holder": one.holder, "host": one.host, "pid": one.pid, "since": one.since}
 
 
-def _job(one: Job) -> JobAnswer:
+def job_answer(one: Job) -> JobAnswer:
+    """Give a job of the daemon as it is shown."""
     return {
         "name": one.name,
         "connector": one.name.partition(":")[2] or None,
