@@ -24,6 +24,7 @@ from engage_sync.sync.agenda import COMPUTE, Batch, after, choose, group_of, pla
 from engage_sync.sync.children import Child, Ended, Runner
 from engage_sync.sync.configuration import Configuration
 from engage_sync.sync.freshness import Freshness
+from engage_sync.sync.patience import Patience
 from engage_sync.sync.post import Post, open_state
 from engage_sync.sync.shown import stored
 from engage_sync.sync.stint import UNFINISHED, Unborn, Working
@@ -79,7 +80,7 @@ class Daemon:
         """The exit codes of all jobs so far."""
         self.done: list[JobDone] = []
         """How all jobs went since somebody looked and cleared it."""
-        self._freshness = Freshness()
+        self._freshness, self._patience = Freshness(), Patience()
         self._working: Working | None = None
         self._salt, self._token = "", 0
         self._until: datetime | None = None
@@ -346,11 +347,12 @@ class Daemon:
         does it again, or it is of the database that the project had before."""
         return self.led and working.salt == self._salt
 
-    def _record(self, working: Working, ended: Ended, now: datetime) -> None:
+    def _record(self, working: Working, result: Ended, now: datetime) -> None:
         """Keep how the jobs of a child went."""
-        worked, told = ended.worked, working.told(ended, now)
+        worked, told = result.worked, working.told(result, now)
         pairs = [(name, told[job]) for job, names in working.batch.works for name in names if name in self.jobs]
-        self._keep([working.after(self.jobs[name], done, now) for name, done in pairs])
+        ended = [working.after(self.jobs[name], done, now) for name, done in pairs]
+        self._keep(ended if working.over is not None else [self._patience.after(job, now) for job in ended])
         again = self._ticks() + AGAIN
         self._barred |= {group_of(name): again for name, done in pairs if done["status"] in UNFINISHED}
         self._working = None

@@ -66,8 +66,9 @@ class StoredView:
             look.over.set()
 
     def _not_ready(self, why: str) -> DaemonView:
-        nothing = (None, False, None, [], [], self._started_at, self._version)
-        return DaemonView(*nothing, ready=False, why_not_ready=[why])
+        return DaemonView(
+            *(None, False, None, [], [], self._started_at, self._version), ready=False, why_not_ready=[why]
+        )
 
     def _let_go(self) -> None:
         state, self._state = self._state, None
