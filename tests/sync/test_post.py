@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -58,6 +58,28 @@ def test_a_child_that_writes_for_long_does_not_hold_the_daemon_up(tmp_path: Path
         assert [one.token for one in state.leases()] == [lease.token]
         post.leave()
         assert state.leases() == []
+
+
+def test_who_writes_for_longer_than_the_lease_hands_it_to_nobody(tmp_path: Path) -> None:
+    """The daemon cannot renew while its child writes; its standby, which looks just when that has ended, waits a
+    moment for it."""
+    short = 1.0
+    with opened(tmp_path) as state, opened(tmp_path) as theirs:
+        post, standby = Post(time.monotonic), Post(time.monotonic)
+        assert post.tend(state, short)
+        lease = post.lease
+        assert standby.tend(theirs, short)
+        with written_to(tmp_path):
+            while state.leases():
+                with suppress(Unreachable):
+                    post.tend(state, short)
+        assert standby.tend(theirs, short)
+        assert standby.lease is None
+        assert standby.holder is not None
+        assert standby.holder.token == 1
+        while not post.tend(state, short):
+            pass
+        assert post.lease == lease
 
 
 def test_a_database_that_is_silent_for_the_length_of_the_lease_is_trouble(tmp_path: Path) -> None:

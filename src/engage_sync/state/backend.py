@@ -67,6 +67,8 @@ class Backend(ABC):
     """Suffix that makes text a document."""
     now: str
     """The SQL of the database's clock, in seconds since 1970."""
+    one_writes: bool
+    """Whether one transaction at a time writes, whatever it writes to."""
     taking: str
     """Suffix of a query: its row is nobody else's to the end of the transaction. Waits for who has it."""
     standing: str

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -18,6 +19,8 @@ from engage_sync.state.backend import Backend
 from engage_sync.state.bulk import literal
 from engage_sync.state.database import Asked, Database, Transaction
 
+MOMENT = 0.3
+"""Seconds in which who waits for SQLite's lock has it: it looks every tenth of a second."""
 CORRECTION = 1.0
 """Seconds by which the database's clock may go back without counting as put back."""
 
@@ -43,6 +46,11 @@ class Lease:
         return self.left <= 0 or (self.place == _place() and not _lives(self.pid))
 
     @property
+    def ended_alive(self) -> bool:
+        """Whether it ended by its time, not given up, while its process on this machine lives."""
+        return self.left <= 0 < self.length and self.place == _place() and _lives(self.pid)
+
+    @property
     def of_this_process(self) -> bool:
         """Whether this process took it."""
         return self.place == _place() and self.pid == os.getpid()
@@ -66,6 +74,8 @@ def take(database: Database, name: str, holder: str, seconds: float, *, even_fro
     for found in known:
         _count_anew(database, found)
         demand(found)
+        if database.backend.one_writes and found.ended_alive and not even_from_this_process:
+            _leave_a_moment(database)
     with database.writing(fenced=False) as transaction:
         transaction.run(
             "INSERT INTO engage_lease (name, token, holder, host, place, pid, since, renewed_at, expires_at)"
@@ -85,6 +95,14 @@ def take(database: Database, name: str, holder: str, seconds: float, *, even_fro
             *(lease.token, holder, lease.host, lease.place, lease.pid, since, name),
         )
     return lease
+
+
+def _leave_a_moment(database: Database) -> None:
+    """Let who had a lease renew it. Where one transaction writes at a time, one that took longer than the lease kept
+    its holder from that, who waits for its end as we do: without this, chance would decide who comes first."""
+    with database.writing(fenced=False):
+        pass
+    time.sleep(MOMENT)
 
 
 def _count_anew(database: Database, lease: Lease) -> None:

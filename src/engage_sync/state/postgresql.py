@@ -46,6 +46,7 @@ class PostgreSQL(Backend):
     dialect = "postgresql"
     mark = "%s"
     now = "extract(epoch FROM clock_timestamp())::float8"
+    one_writes = False
     taking = " FOR UPDATE"
     standing = " FOR KEY SHARE"
     hurried = "set_config('idle_in_transaction_session_timeout', '5000', true)"

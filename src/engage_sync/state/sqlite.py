@@ -51,6 +51,7 @@ class SQLite(Backend):
     dialect = "sqlite"
     mark = "?"
     now = "(julianday('now') - 2440587.5) * 86400.0"
+    one_writes = True
     taking = standing = ""
     hurried = "NULL"
     as_document = ""
