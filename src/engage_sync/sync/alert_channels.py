@@ -56,6 +56,9 @@ class Channel(Protocol):
     def send(self, message: Message, place: str) -> None:
         """Send once. Raises NotTold."""
 
+    def reach(self) -> bool:
+        """Connect, and say nothing. False where that was not tried. Raises NotTold."""
+
 
 class Webhook:
     """Posts `{"text": …}`. Raises Mistake for what is no http or https address."""
@@ -77,6 +80,13 @@ class Webhook:
         if not 200 <= code < 300:
             wait = min(float(asked), _LONGEST_PAUSE) if asked.isascii() and asked.isdigit() else None
             raise NotTold(f"{self.name} answered {code}", wait, refused=code in _UNWANTED)
+
+    def reach(self) -> bool:
+        """Connect to the host. False behind a proxy. Raises NotTold."""
+        try:
+            return self._line.reach()
+        except Silent as silent:
+            raise NotTold(str(silent)) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,15 @@ class Mail:
         except (OSError, smtplib.SMTPException, UnicodeError, ValueError) as error:
             refused = isinstance(error, smtplib.SMTPDataError) and error.smtp_code >= 500
             raise NotTold(f"{self.name}: {_smtp_reason(error, self._seconds)}", refused=refused) from None
+
+    def reach(self) -> bool:
+        """Hear the server's greeting."""
+        try:
+            with _limited(self.name, self._seconds) as talk, closing(self._connected(talk)):
+                talk.check()
+        except (OSError, smtplib.SMTPException, UnicodeError, ValueError) as error:
+            raise NotTold(f"{self.name}: {_smtp_reason(error, self._seconds)}") from None
+        return True
 
     def _connected(self, talk: Talk) -> smtplib.SMTP:
         server, seconds, here = self._server, self._seconds, socket.gethostname()
@@ -177,6 +196,10 @@ class Unusable:
         self.name, self._why = name, why
 
     def send(self, message: Message, place: str) -> None:  # noqa: ARG002 - the channel's shape
+        """Raise NotTold."""
+        raise NotTold(self._why)
+
+    def reach(self) -> bool:
         """Raise NotTold."""
         raise NotTold(self._why)
 

@@ -21,6 +21,7 @@ from engage_sync.errors import (
 )
 from engage_sync.sync import kept_answers
 from engage_sync.sync.accounts import OtherAccount
+from engage_sync.sync.alert_check import PLACE, TODO, listen
 from engage_sync.sync.findings import Examined, Step, creates_tasks, findings, of_actions
 from engage_sync.sync.provisioning import Provision, describe, provision
 from engage_sync.sync.wiring import Workspace, connector_classes
@@ -56,7 +57,8 @@ class Examination:
 
 
 def examine(workspace: Workspace, only: str | None = None) -> Examination:
-    """Log in to each CRM, or to one, and look for gaps. One that cannot be reached hides no gap of another.
+    """Log in to each CRM, or to one, and look for gaps; without one, see also whether alerts would be heard. One that
+    cannot be reached hides no gap of another.
 
     The exit code is 0 only when a first write would succeed, 1 with gaps, or that of what ended a connector's check.
     """
@@ -81,6 +83,12 @@ def examine(workspace: Workspace, only: str | None = None) -> Examination:
         else:
             advice[file.name] = tuple(schema.advice)
             gaps += sorted(_gaps(workspace, file, schema), key=lambda gap: gap.step)
+    if only is None:
+        heard = listen(workspace.project)
+        mistakes += heard.mistakes
+        gaps += [Gap(one.file or PLACE, one.line, None, None, one.what, "correct it") for one in heard.mistakes]
+        gaps += [Gap(PLACE, None, None, None, one, TODO) for one in heard.unheard]
+        advice |= {"alerts": heard.advice} if heard.advice else {}
     if gaps:
         codes.add(EXIT_PARTIAL)
     code = Mistake.exit_code if mistakes else next((code for code in EXIT_ORDER if code in codes), EXIT_DONE)

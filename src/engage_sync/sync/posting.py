@@ -6,6 +6,7 @@ secrets. It repeats nothing, and gives no status a meaning.
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -69,6 +70,23 @@ class Line:
                 with self._lock:
                     self._idle.append((talk, session))
         return said
+
+    def reach(self) -> bool:
+        """Connect, and say nothing. False where a proxy stands between: what that says of the address is known once
+        something is sent. Raises Silent."""
+        parts, seconds = self._parts, self._seconds[0]
+        with session_for(parts) as session:
+            if session.proxies.get(parts.scheme) or session.proxies.get("all"):
+                return False
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            socket.create_connection((parts.hostname or "", port), timeout=seconds).close()
+        except TimeoutError:
+            raise Silent(f"{self.name}: no connection within {seconds:g} seconds") from None
+        except (OSError, UnicodeError) as error:
+            why = error.strerror if isinstance(error, OSError) and error.strerror else "no such host"
+            raise Silent(f"{self.name}: no connection ({why})") from None
+        return True
 
     def close(self) -> None:
         """Release the connections that nothing goes over."""

@@ -20,12 +20,13 @@ from engage_sync.core.overview import Snapshot
 from engage_sync.errors import EXIT_BUG, EXIT_DONE, EngageError, Held, Locked, Mistake, Stopped, Suspended
 from engage_sync.events.upkeep import compact
 from engage_sync.sync import cycle
+from engage_sync.sync.alert_settings import alert_settings, filled
 from engage_sync.sync.pull import last_record_at
 from engage_sync.sync.reports import Clock, Report
 from engage_sync.sync.rows import iso_text
 from engage_sync.sync.snapshot import take
 from engage_sync.sync.wiring import Workspace, event_store
-from engage_sync.sync.worked import AlertSettings, JobDone, Settings, Worked
+from engage_sync.sync.worked import JobDone, Settings, Worked
 
 __all__ = ["Project", "Worked", "settings_of", "work"]
 
@@ -94,10 +95,10 @@ def settings_of(project: Project, files: Path | None = None) -> Settings:
             "keep": None if daemon.keep is None else daemon.keep.total_seconds(),
             "time_limit": daemon.time_limit.total_seconds(),
         },
-        "alerts": _alerts(project),
+        "alerts": alert_settings(project),
         "server": {"host": project.server_host, "port": project.server_port},
         "logs": {"format": background.logs, "level": background.level},
-        "telemetry": _filled(project, background.telemetry, "telemetry", "endpoint"),
+        "telemetry": filled(project, background.telemetry, "telemetry", "endpoint"),
         "database": project.database_url(),
         "events": project.events_location,
     }
@@ -105,26 +106,6 @@ def settings_of(project: Project, files: Path | None = None) -> Settings:
     texts = [file.read_bytes() for part in ("config", "connectors") for file in sorted((folder / part).rglob("*.yaml"))]
     every = b"\0".join([json.dumps(settings, sort_keys=True).encode(), *texts])
     return {**settings, "digest": hashlib.sha256(every).hexdigest()[:16]}
-
-
-def _alerts(project: Project) -> AlertSettings:
-    alerts = project.background.alerts
-    mail = alerts.mail
-    return {
-        "webhook": _filled(project, alerts.webhook, "alerts", "webhook"),
-        "mail": None
-        if mail is None
-        else {
-            "smtp": project.filled(mail.smtp, "alerts", "mail", "smtp"),
-            "sender": mail.sender,
-            "to": list(mail.to),
-        },
-        "missed": alerts.missed.total_seconds(),
-    }
-
-
-def _filled(project: Project, text: str | None, *location: str) -> str | None:
-    return None if text is None else project.filled(text, *location)
 
 
 def _do(workspace: Workspace, job: str, clock: Clock) -> JobDone:
