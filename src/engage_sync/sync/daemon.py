@@ -238,11 +238,12 @@ class Daemon:
             self._working.child.stop()
 
     def _in_trouble(self, error: EngageError) -> None:
-        if self.trouble != str(error):
-            self._log.error("the state database does not serve", because=str(error))
-        tick = self._ticks()
+        tick, before, self.trouble = self._ticks(), self.trouble, str(error)
+        if before != self.trouble:
+            self._log.error("the state database does not serve", because=self.trouble)
         lease = AGAIN if self.settings is None else self.settings["daemon"]["lease"]
-        self.trouble, self.unserved, self._next_try = str(error), error, tick + min(AGAIN, lease / RENEWALS)
+        error.__cause__ = error.__context__ = None  # it is kept, and what led to it holds the connection that failed
+        self.unserved, self._next_try = error.with_traceback(None), tick + min(AGAIN, lease / RENEWALS)
         if tick >= self._next_reload:  # the password may have changed in a file that is none of the project's
             self._next_reload = tick + RELOAD
             self.configuration.reload()
@@ -294,9 +295,8 @@ class Daemon:
         batch = choose(settings, self.jobs, self._looked_at(now), salt=self._salt_used(), barred=self._barred)
         if batch is None or self.configuration.files.current is None:
             return False
-        group = group_of(next(iter(batch.covered)))
         if self._writes(batch):
-            self._barred[group] = tick + LOOK
+            self._barred[group_of(next(iter(batch.covered)))] = tick + LOOK
             self.exits |= {Locked.exit_code} if self._at_once else set()
             return True
         self._start(settings, batch, now, self.configuration.files.current)
@@ -353,8 +353,8 @@ class Daemon:
         pairs = [(name, told[job]) for job, names in working.batch.works for name in names if name in self.jobs]
         ended = [working.after(self.jobs[name], done, now) for name, done in pairs]
         self._keep(ended if working.over is not None else [self._patience.after(job, now) for job in ended])
-        again = self._ticks() + AGAIN
-        self._barred |= {group_of(name): again for name, done in pairs if done["status"] in UNFINISHED}
+        tick = self._ticks()
+        self._barred |= {group_of(name): tick + AGAIN for name, done in pairs if done["status"] in UNFINISHED}
         self._working = None
         self.done += told.values()
         self.exits |= {one["exit"] for one in told.values()}
