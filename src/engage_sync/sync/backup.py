@@ -155,6 +155,7 @@ def restore(file: Path, root: Path, *, database: str | None, events: str | None,
                 _taken_back(root, file, store, names, url),
                 emptied(url, str(archive.manifest["schema"]), mark.former) as target,
             ):
+                mark.looked = True
                 _write(root, {name: content for name, content in files.items() if name != ENGAGE_FILE})
                 draft = _draft(root, files[ENGAGE_FILE])
                 copying.restore(store, _events(archive, heard))

@@ -9,52 +9,56 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
 
 from engage_sync.config.project import ENGAGE_FILE, RESTORING
 from engage_sync.errors import Locked
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Mark:
-    """A restore's own name, and the names of those into the same folder that were killed before."""
+    """A restore's own name, the names of those into the same folder that were killed before, and whether the database
+    was looked at for what these have left."""
 
     name: str
     former: frozenset[str]
+    looked: bool = False
 
 
 @contextmanager
 def marked(root: Path, made: Sequence[Path]) -> Iterator[Mark]:
     """Mark the folder for the length of a `with` block; `made` are the files and folders that come to be in it and are
-    not there yet. The mark stays only where the process dies, and the next one goes on with it, a line each; a folder
-    that was not there and is empty goes with it. Raises Locked where another restore has begun."""
+    not there yet. The mark stays where the process dies, and where it ends before it has looked for what one that died
+    has left in the database: the next one goes on with it, a line each. A folder that was not there and is empty goes
+    with it. Raises Locked where another restore has begun."""
     new = not root.exists()
     root.mkdir(parents=True, exist_ok=True)
     mark = root / RESTORING
     descriptor = _held(mark, os.O_CREAT)
+    found = Mark(token_hex(16), frozenset(line.name for line in _lines(mark)))
+    done = False
     try:
-        former = frozenset(str(line["name"]) for line in _lines(mark))
-        name = token_hex(16)
-        line = json.dumps({"name": name, "made": [str(path) for path in made]})
-        os.write(descriptor, f"\n{line}\n".encode())  # a line that was cut off ends here
-        os.fsync(descriptor)
-        yield Mark(name, former)
+        _write(descriptor, _Line(found.name, tuple(str(path) for path in made)))
+        yield found
+        done = True
     finally:
-        mark.unlink(missing_ok=True)
+        if found.former and not (done or found.looked):
+            _rewrite(descriptor, found.former)
+        else:
+            mark.unlink(missing_ok=True)
         os.close(descriptor)
         if new and not any(root.iterdir()):
             root.rmdir()
 
 
 def clear_up(root: Path) -> bool:
-    """Take away what restores that were killed have left of a folder; tells whether one had. The mark stays for the
-    next restore, which clears up in the database, too. What was completed but for its mark is a project and stays.
-    Raises Locked where one goes on."""
+    """Take away what restores that were killed have left of a folder; tells whether one had. The mark stays, with their
+    names alone, for the next restore, which clears up in the database, too. What was completed but for its mark is a
+    project and stays. Raises Locked where one goes on."""
     mark = root / RESTORING
     try:
         descriptor = _held(mark)
@@ -64,11 +68,13 @@ def clear_up(root: Path) -> bool:
         if (root / ENGAGE_FILE).exists():
             mark.unlink()
         else:
-            for path in [Path(made) for line in _lines(mark) for made in line["made"]]:
+            lines = _lines(mark)
+            for path in [Path(made) for line in lines for made in line.made]:
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)
+            _rewrite(descriptor, frozenset(line.name for line in lines))  # what comes to be there is not theirs
     finally:
         os.close(descriptor)
     return True
@@ -88,12 +94,32 @@ def _held(mark: Path, more: int = 0) -> int:
         os.close(descriptor)  # who held it took it away meanwhile
 
 
-def _lines(mark: Path) -> list[Mapping[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What a mark says of one restore."""
+
+    name: str
+    made: tuple[str, ...]
+
+
+def _lines(mark: Path) -> list[_Line]:
     """Give what a mark says; a line that a process was killed over says nothing."""
     found = []
-    for line in mark.read_text(encoding="utf-8").splitlines():
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
+    for text in mark.read_text(encoding="utf-8").splitlines():
+        with suppress(ValueError, TypeError, KeyError):
+            line = json.loads(text)
+            found.append(_Line(str(line["name"]), tuple(line["made"])))
     return found
+
+
+def _write(descriptor: int, *lines: _Line) -> None:
+    """Add lines to a mark; a line that was cut off before them ends there."""
+    for line in lines:
+        os.write(descriptor, f"\n{json.dumps({'name': line.name, 'made': line.made})}\n".encode())
+    os.fsync(descriptor)
+
+
+def _rewrite(descriptor: int, names: frozenset[str]) -> None:
+    """Leave nothing in a mark but the names of restores."""
+    os.ftruncate(descriptor, 0)
+    _write(descriptor, *(_Line(name, ()) for name in sorted(names)))
