@@ -33,9 +33,9 @@ class Got:
 @dataclass
 class Inbox:
     """What came in, and what is answered next: a status, `drop` (no answer), `hang` (none until the end), `drip`
-    (an answer whose head never ends, byte by byte), `trickle` (one whose body never ends). A message with one of the
-    words in `unwanted` is answered by that. After the last of `answers` it is `otherwise`; what is about one of `bad`
-    is answered by that."""
+    (an answer whose head never ends, byte by byte), `trickle` (one whose body never ends), `farewell` (the same, after
+    which the connection would end); `bytes_said` counts those. A message with one of the words in `unwanted` is
+    answered by that. After the last of `answers` it is `otherwise`; what is about one of `bad` is answered by that."""
 
     port: int
     answers: list[int | str] = field(default_factory=list)
@@ -48,6 +48,7 @@ class Inbox:
     answered: threading.Event = field(default_factory=threading.Event)
     ending: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    bytes_said: int = 0
     open_now: int = 0
     most_open: int = 0
 
@@ -78,6 +79,7 @@ class Inbox:
 _ENDLESS: Mapping[int | str, bytes] = {
     "drip": b"HTTP/1.1 204 No Content\r\nX-Slow: ",
     "trickle": b"HTTP/1.1 200 OK\r\nContent-Length: 8000\r\n\r\n",
+    "farewell": b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
 }
 
 
@@ -106,6 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
                 with suppress(OSError):
                     while not inbox.ending.wait(0.01):
                         self.wfile.write(b"a")
+                        inbox.bytes_said += 1
             if isinstance(answer, str):
                 self.close_connection = True
                 return

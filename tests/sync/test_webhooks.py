@@ -28,6 +28,7 @@ from engage_sync.core.definitions import Entity
 from engage_sync.errors import Mistake
 from engage_sync.sync.alert_channels import tried
 from engage_sync.sync.couriers import Delivery, End
+from engage_sync.sync.posting import READ_AT_MOST
 from engage_sync.sync.webhooks import Answer, Call, Receiver, WebhookCourier
 from engage_sync.sync.worked import AlertSettings
 from tests.sync.receiver import PATIENCE, Inbox, receiver
@@ -119,11 +120,12 @@ def test_a_slow_receiver(inbox: Inbox) -> None:
 def test_an_answer_that_comes_byte_by_byte_ends_in_time(inbox: Inbox) -> None:
     """Each byte comes in time; the whole does not, be it before the status or after it. The status is what counts."""
     made = Receiver(inbox.url, None, sleep=lambda _: None, clock=lambda: NOW, seconds=(0.3, 0.3))
-    inbox.answers = ["drip", "drip", "drip", "trickle", 204]
-    calls = [Call(f"k{n}", b"{}") for n in range(3)]
+    inbox.answers = ["drip", "drip", "drip", "trickle", "farewell", 204]
+    calls = [Call(f"k{n}", b"{}") for n in range(4)]
     answers = [answer for call in calls for _, answer in made.send([call])]
     made.close()
-    assert [answer.status for answer in answers] == [End.PENDING, End.DELIVERED, End.DELIVERED]
+    assert [answer.status for answer in answers] == [End.PENDING, *[End.DELIVERED] * 3]
+    assert inbox.bytes_said < READ_AT_MOST
     told = answers[0].message or ""
     assert re.match(rf"{inbox.name}: no (whole )?answer within", told)  # a busy machine stalls, too
 

@@ -163,6 +163,8 @@ class Mail:
 class _Client(smtplib.SMTP):
     """A client whose connection belongs to a talk from the first byte on."""
 
+    kept: Any = None
+
     def __init__(self, talk: Talk, *given: Any, **more: Any) -> None:
         self._talk = talk
         super().__init__(*given, **more)

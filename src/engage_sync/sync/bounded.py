@@ -19,9 +19,11 @@ AGAIN = 0.5
 
 
 class End(Protocol):
-    """Our end of a connection; without a socket while there is none."""
+    """Our end of a connection. `sock` is none while there is none, and again while the last answer is read; `kept` is
+    what it was."""
 
     sock: Any
+    kept: Any
 
 
 class Talk:
@@ -46,7 +48,7 @@ class Talk:
         self.over = True
         for end in tuple(self._ends):
             with suppress(OSError, ValueError, AttributeError):
-                end.sock.shutdown(socket.SHUT_RDWR)
+                (end.sock or end.kept).shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
@@ -94,8 +96,11 @@ class _Noted:
 
 def _noted(kind: Any, talk: Talk) -> Any:
     class Noted(_Noted, kind):  # type: ignore[misc]  # one of several classes of connections
+        kept: Any = None
+
         def connect(self) -> None:
             talk.goes_over(self)
             super().connect()
+            self.kept = self.sock
 
     return Noted
