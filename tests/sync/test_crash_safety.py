@@ -22,7 +22,7 @@ from engage_sync.connectors.halt import Halt
 from engage_sync.connectors.wrappers import Observed
 from engage_sync.errors import EngageError, Mistake, Unreachable
 from engage_sync.sandbox.faults import Fault
-from engage_sync.sandbox.store import PERSON
+from engage_sync.sandbox.store import INTEGRATION, PERSON
 from engage_sync.state.database import Database
 from engage_sync.state.sqlite import SQLite
 from engage_sync.state.store import State
@@ -143,6 +143,41 @@ def test_a_crm_that_does_not_tell_at_once_is_asked_again(project: Project, ann: 
     assert RESPECTED not in project.values(ann)
 
 
+def test_what_it_did_not_tell_at_once_is_still_the_runs_that_wrote_it(project: Project, ann: str) -> None:
+    """Else a rollback of that run would leave it, although it is as wanted all the time."""
+    project.crm.faults.add(Fault("drop_after", kind="write", times=None))
+    written = project.sync()
+    project.crm.faults.clear()
+    with project.remembered() as state:
+        meant = set(state.intents("hubspot", "contacts").filter(run=written.run)["field"])
+    assert RESPECTED in meant
+    project.clock.advance(3_600)
+    project.crm.store.update("contacts", ann, {"firstname": "Ann"}, source=PERSON)
+    project.crm.faults.add(Fault("drop_before", path="*/batch/read", times=None))
+    project.sync()
+    project.crm.faults.clear()
+    project.sync(after=3_600)
+    with project.remembered() as state:
+        journal = state.journal_around(written.run)
+        assert set(journal.filter(run=written.run)["field"]) == meant
+
+
+def test_a_person_who_types_what_an_overtaken_run_had_meant_keeps_it(project: Project, ann: str) -> None:
+    """It comes ten minutes after that run at most, but after another one had its answer for the field."""
+    project.crm.faults.add(Fault("drop_before", kind="write", times=None))
+    assert project.sync().exit == 5
+    project.crm.faults.clear()
+    with project.remembered() as state:
+        meant = state.intents("hubspot", "contacts").filter(field=RESPECTED)["value"].item()
+    project.tell(project.identify("ann", email="ann@a.example", deactivatedAt=project.at()))
+    assert project.sync().exit == 0
+    project.clock.advance(300)
+    project.crm.store.update("contacts", ann, {RESPECTED: meant}, source=PERSON)
+    for _ in range(2):
+        project.sync(after=3_600)
+        assert project.values(ann)[RESPECTED] == meant
+
+
 @pytest.mark.parametrize("tracked", [True, False])
 def test_the_field_history_of_salesforce_tells_it_too(tmp_path: Path, tracked: bool) -> None:
     """An org that does not track the field cannot tell: then the value stands."""
@@ -221,7 +256,7 @@ def test_what_lands_after_the_next_run_has_written_is_ours(project: Project, ann
     project.tell(project.identify("ann", email="ann@a.example", deactivatedAt=project.at()))
     assert project.sync().exit == 0
     assert RESPECTED not in project.values(ann)
-    project.crm.store.update("contacts", ann, {RESPECTED: meant})
+    project.crm.store.update("contacts", ann, {RESPECTED: meant}, source=INTEGRATION)
     assert project.sync(after=3_600).exit == 0
     assert RESPECTED not in project.values(ann)
 

@@ -5,6 +5,7 @@ be ours is recorded under the run that meant it, so that a rollback of it finds 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -27,7 +28,7 @@ certain: else a person's value would be lost."""
 _INSTANT = pl.Datetime("us", "UTC")
 _TEXTS = ("record", "field", "value", "before")
 _FOUND = {**dict.fromkeys(_TEXTS, pl.String()), "run": pl.Int64(), "was_ours": pl.Boolean()}
-_HELD = {**_FOUND, "until": _INSTANT, "stamp": _INSTANT, "likely": pl.Boolean()}
+_HELD = {**_FOUND, "until": _INSTANT, "stamp": _INSTANT, "likely": pl.Boolean(), "overtaken": pl.Boolean()}
 _PLACE = ("record", "field")
 
 Telling = Callable[[ObjectMap, pl.DataFrame], pl.DataFrame]
@@ -42,11 +43,12 @@ def silent(object_map: ObjectMap, places: pl.DataFrame) -> pl.DataFrame:  # noqa
 @dataclass(frozen=True, slots=True)
 class Claims:
     """`found`: record, field, value, before, run, was_ours of what live records hold and a run meant to write, where we
-    did not know yet that it did. `known`: the intents (`State.intents`) that this was decided about; of the others the
-    CRM did not say yet who set what it holds."""
+    did not know yet that it did. `open`: record and field of what the CRM did not say yet who set it. `known`: the
+    intents (`State.intents`) without those that are about it."""
 
     found: pl.DataFrame
     known: pl.DataFrame
+    open: pl.DataFrame
 
 
 def recognised(
@@ -62,24 +64,28 @@ def recognised(
     """Find what runs without an answer wrote. `intents`, `written` and `records` are as the state gives them.
 
     It is certain where nobody changed the record after that run was over: no later stamp, however long ago that is.
-    Where somebody did, the CRM may know (`telling`) that it was another field.
+    Where somebody did, the CRM may know (`telling`) that it was another field; and where we were answered since then
+    for what we wrote there, that nobody typed what that run had meant.
     """
+    nothing = intents.select(_PLACE).clear()
     if intents.is_empty():
-        return Claims(pl.DataFrame(schema=_FOUND), intents)
+        return Claims(pl.DataFrame(schema=_FOUND), intents, nothing)
     held = _held(intents, written, records, object_map.write, datetime_digits=datetime_digits)
     over = pl.col("until") + MARGIN
     fresh = pl.col("until") >= pl.lit(now - UNCLAIMED, _INSTANT)
-    ours = (pl.col("stamp") <= over).fill_null(value=False) | (pl.col("likely") & fresh)
-    certain = held.filter(ours)
+    untouched = (pl.col("stamp") <= over).fill_null(value=False)
+    certain = held.filter(pl.when("likely").then(untouched | fresh).otherwise(untouched & ~pl.col("overtaken")))
     doubtful = held.join(certain, on=_PLACE, how="anti", maintain_order="left").filter(~pl.col("likely"))
+    open_ = nothing
     if not doubtful.is_empty():
         told = telling(object_map, doubtful.select(_PLACE).unique(maintain_order=True))
         answered = doubtful.join(told, on=_PLACE, maintain_order="left")
         nobody_else = (pl.col("changed_at") <= over) & pl.col("human").ne_missing(pl.lit(value=True))
         certain = pl.concat([certain, answered.filter(nobody_else).select(certain.columns)])
-        open_ = doubtful.join(told, on=_PLACE, how="anti").filter(fresh)
-        intents = intents.join(open_, on=["record", "run"], how="anti", maintain_order="left")
-    return Claims(certain.unique(_PLACE, keep="first", maintain_order=True).select(*_FOUND), intents)
+        unsaid = doubtful.join(told, on=_PLACE, how="anti").filter(fresh)
+        intents = intents.join(unsaid, on=["record", "run"], how="anti", maintain_order="left")
+        open_ = unsaid.select(_PLACE).unique(maintain_order=True)
+    return Claims(certain.unique(_PLACE, keep="first", maintain_order=True).select(*_FOUND), intents, open_)
 
 
 def _held(
@@ -91,8 +97,8 @@ def _held(
     datetime_digits: int,
 ) -> pl.DataFrame:
     """Give what live records hold as a run meant it, and not as we last wrote it: with `until`, by when that run was
-    over, the `stamp` of the record's last change, and whether the field's policy takes it for ours if that is
-    `likely`."""
+    over, the `stamp` of the record's last change, whether the field's policy takes it for ours if that is `likely`, and
+    whether that run was `overtaken`: we have written something else there since, as far as can be told."""
     found = [pl.DataFrame(schema=_HELD)]
     live = records.join(intents.select("record").unique(), on="record", how="semi")
     live = live.with_columns(stamp=pl.Series([read_instant(text or "") for text in live["updated_at"]], dtype=_INSTANT))
@@ -109,8 +115,9 @@ def _held(
             )
         )
         holds = seen.eq_missing(meant) & seen.ne_missing(last) & meant.ne_missing(stood)
+        overtaken = last.ne_missing(stood) & (pl.col("was_ours") | last.is_not_null())
         likely = pl.lit(managed.on_drift in LIKELY)
-        found.append(sides.filter(holds).with_columns(likely=likely).select(*_HELD))
+        found.append(sides.filter(holds).with_columns(likely=likely, overtaken=overtaken).select(*_HELD))
     return pl.concat(found)
 
 
@@ -136,12 +143,28 @@ def laid_over(written: pl.DataFrame, claims: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([rest, both.with_columns(ever=pl.lit(value=True)).select(rest.columns)])
 
 
+def untold(remember: pl.DataFrame, open_: pl.DataFrame) -> pl.DataFrame:
+    """Give what a plan remembers (record, `values`: a JSON object) without what is still to be asked about: remembered
+    as ours, it would be no question any more, and the run that meant it would never have written it."""
+    if open_.is_empty() or remember.is_empty():
+        return remember
+    fields = dict(open_.group_by("record").agg("field").iter_rows())
+    mine = pl.col("record").is_in(list(fields))
+    kept = {
+        record: {name: text for name, text in json.loads(values).items() if name not in fields[record]}
+        for record, values in remember.filter(mine).iter_rows()
+    }
+    lines = {"record": list(kept), "values": [json.dumps(values) for values in kept.values()]}
+    rest = pl.DataFrame(lines, schema=remember.schema).filter(pl.col("values") != "{}")
+    return pl.concat([remember.filter(~mine), rest])
+
+
 def settle_claims(target: Target, claims: Claims, *, pulled_since: datetime | None) -> None:
     """Record what was recognised as written by the run that meant it, and drop every intent whose matter is known: it
     took effect, a pull begun at `pulled_since` shows that it did not, or it is too old to be told from other values."""
     state, object_ = target.workspace.state, target.kind.object
     found, intents = claims.found, claims.known
-    if intents.is_empty():
+    if found.is_empty() and intents.is_empty():
         return
     at = target.clock()
     for (run,), rows in found.group_by("run", maintain_order=True):

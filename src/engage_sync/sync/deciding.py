@@ -16,7 +16,7 @@ from engage_sync.core.fitting import FieldLimit
 from engage_sync.core.plan import ObjectPlan, plan_object
 from engage_sync.core.undo import disowned, followed, kept_undone, unfinished
 from engage_sync.core.unique_ids import refuse_taken
-from engage_sync.sync.claims import Claims, Telling, claimed, laid_over, recognised, silent
+from engage_sync.sync.claims import Claims, Telling, claimed, laid_over, recognised, silent, untold
 from engage_sync.sync.inheritance import inherited, overlaid, remembered
 
 Owning = Callable[[ObjectPlan, ObjectMap, pl.DataFrame, Mapping[str, FieldLimit] | None], ObjectPlan]
@@ -89,4 +89,5 @@ def decide(
     plan = kept_undone(plan, kept, fields, datetime_digits=digits)
     plan = unfinished(plan, kept, sides.written, records, object_map, datetime_digits=digits)
     plan = confined(plan, object_map, sides.members)  # also what is still to be put back
-    return replace(plan, remember=remembered(remembered(plan.remember, heirs), claims)), found
+    kept = remembered(remembered(untold(plan.remember, found.open), heirs), claims)
+    return replace(plan, remember=kept), found
