@@ -395,6 +395,38 @@ def test_what_is_recorded_is_not_forgotten_where_the_crms_clock_says_that_it_is_
         assert clocked(made).exit == 0
 
 
+def test_a_run_of_a_clock_that_was_ahead_goes_on_as_of_now_itself(tmp_path: Path) -> None:
+    """`status` names it before anything else was held."""
+    with project(tmp_path, brakes=QUIET, options={"clock": Clock()}) as made:
+        record = made.contact("ann@a.example")
+        made.tell(*made.person("ann", "ann@a.example"))
+        clocked(made)
+        made.clock.now += timedelta(days=60)
+        ahead = clocked(made)
+        made.clock.now -= timedelta(days=60, seconds=-60)
+        with made.open() as workspace:
+            (waits,) = status_json(workspace, made.clock())["waiting"]
+        assert (waits["run"], waits["held"]) == (ahead.run, [*ahead.held])
+        went = approve(made, ahead.run)
+        assert (went.exit, went.as_of) == (0, made.clock())
+        assert made.values(record)["engage_user_type"] == "power" == verdict_of(made, "ann")
+
+
+def test_nothing_held_goes_on_while_something_is_recorded_for_later(crowd: Project) -> None:
+    use(crowd, 7)
+    crowd.clock.advance(1)
+    held_run = clocked(crowd)
+    assert kinds(held_run) == ["change_share"]
+    with crowd.open() as workspace:
+        cycle.recompute(workspace, crowd.clock() + timedelta(days=60), clock=crowd.clock)
+    with pytest.raises(Mistake, match="recorded a run for an instant still to come"):
+        approve(crowd, held_run.run)
+    crowd.clock.advance(1)
+    over = approve(crowd, clocked(crowd).run)
+    assert (over.exit, kinds(over)) == (3, ["change_share"])
+    assert approve(crowd, over.run).exit == 0
+
+
 def verdict_of(made: Project, user: str) -> str:
     with made.open() as workspace:
         stood = read_fields(workspace.state.verdicts(Entity.USER.value), {"primary_user_type": pl.String()})

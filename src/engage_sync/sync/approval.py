@@ -20,7 +20,15 @@ from engage_sync.sync.holding import IDLE, kept_inactive
 from engage_sync.sync.planning import Portion, Scope
 from engage_sync.sync.progress import SILENT, Progress
 from engage_sync.sync.reports import Clock, Report, known_run
-from engage_sync.sync.waiting_runs import holds_of, look_ahead, planned, scope_of, waits_for_clock, why_not
+from engage_sync.sync.waiting_runs import (
+    holds_of,
+    look_ahead,
+    planned,
+    read_from_clock,
+    scope_of,
+    waits_for_clock,
+    why_not,
+)
 from engage_sync.sync.wiring import Workspace
 
 COMMAND = "approve"
@@ -31,8 +39,9 @@ def approve(workspace: Workspace, run_id: int, *, clock: Clock, progress: Progre
     reason. Where nothing of it waits, write what a rollback of it took back, and nothing else. One that was held
     because a run is recorded for later goes on as of now, and that run is forgotten.
 
-    Raises Mistake for an unknown run, and for one of which nothing waits and nothing was taken back: it was not held,
-    is approved already, or newer runs have overtaken it.
+    Raises Mistake for an unknown run, for one of which nothing waits and nothing was taken back (it was not held, is
+    approved already, or newer runs have overtaken it), and while something is recorded for later that a clock which was
+    ahead has put there: what is wanted then is not what is wanted now.
     """
     run, known = known_run(workspace, run_id), planned(workspace)
     if waits_for_clock(workspace, run, now := clock()):
@@ -40,6 +49,11 @@ def approve(workspace: Workspace, run_id: int, *, clock: Clock, progress: Progre
         if not look_ahead(workspace, report.as_of):
             _note_approval(workspace, run_id, report.run)
         return report
+    if read_from_clock(run) and look_ahead(workspace, now):
+        raise Mistake(
+            f"a clock that was ahead has recorded a run for an instant still to come, so run {run_id} cannot go on: run"
+            " `engage-sync sync`, approve that run, which is held by the clock, and what still waits then"
+        )
     held = known.waiting(run)
     if held:
         report = go(workspace, held, _at(workspace, run.as_of), _on(workspace, run), clock=clock, progress=progress)

@@ -138,7 +138,12 @@ class Way:
 
     def course(self) -> dict[str, object]:
         """Give what is kept with the run about the way that it goes."""
-        return {"approved": self.approved, "releases": self.portion.releases, "scope": self.portion.scope.value}
+        return {
+            "approved": self.approved,
+            "releases": self.portion.releases,
+            "scope": self.portion.scope.value,
+            "clocked": self.clocked,
+        }
 
 
 def go(

@@ -183,8 +183,15 @@ def look_ahead(workspace: Workspace, now: datetime) -> bool:
 
 def waits_for_clock(workspace: Workspace, run: Run, now: datetime) -> bool:
     """Tell whether a run waits for the clock to pass what is recorded, or for a person who says that it is right. All
-    that were held by it do: the daemon holds another one each time."""
-    return held_by_clock(run) and run.summary.get("approved_by") is None and look_ahead(workspace, now)
+    that were held by it do: the daemon holds another one each time; and so does one whose own clock was ahead of a
+    CRM's and was set right since."""
+    ahead = read_from_clock(run) and any(hold.kind is HoldKind.CLOCK_WRONG for hold in holds_of(run))
+    return (held_by_clock(run) or ahead) and run.summary.get("approved_by") is None and look_ahead(workspace, now)
+
+
+def read_from_clock(run: Run) -> bool:
+    """Tell whether a run was as of its clock, and not as of an instant that somebody named."""
+    return bool(run.summary.get("clocked"))
 
 
 def waiting_runs(workspace: Workspace, now: datetime) -> list[WaitingRun]:
@@ -207,7 +214,7 @@ def waiting_runs(workspace: Workspace, now: datetime) -> list[WaitingRun]:
 
 
 def _told_of_clock(run: Run) -> WaitingRun:
-    return _answer(run, [hold for hold in holds_of(run) if hold.connector is None])
+    return _answer(run, [hold for hold in holds_of(run) if hold.kind is HoldKind.CLOCK_WRONG])
 
 
 def _told(kept: Kept, names: set[str]) -> WaitingRun:
