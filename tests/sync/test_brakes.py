@@ -412,6 +412,38 @@ def test_a_run_of_a_clock_that_was_ahead_goes_on_as_of_now_itself(tmp_path: Path
         assert made.values(record)["engage_user_type"] == "power" == verdict_of(made, "ann")
 
 
+LAPSED = """
+signals:
+  lapsed:
+    entity: user
+    when: "days_since_active > 20"
+    actions: [webhook: {url: "https://hooks.example.com"}]
+    clear_actions: [webhook: {url: "https://hooks.example.com"}]
+"""
+
+
+def test_what_a_signal_told_of_an_instant_that_is_forgotten_ends_once(tmp_path: Path) -> None:
+    with project(tmp_path, brakes=QUIET, options={"clock": Clock()}) as made:
+        model = made.root / "config" / "model.yaml"
+        model.write_text(model.read_text(encoding="utf-8") + LAPSED, encoding="utf-8")
+        made.contact("ann@a.example")
+        made.tell(*made.person("ann", "ann@a.example"))
+        with made.open() as workspace:
+            cycle.recompute(workspace, made.clock(), clock=made.clock)
+            cycle.recompute(workspace, made.clock() + timedelta(days=60), clock=made.clock)
+            (on,) = workspace.state.deliveries()["key"]
+            workspace.state.note_attempts([on], made.clock())
+        made.clock.advance(1)
+        held_run = clocked(made)
+        made.clock.advance(1)
+        forgets = approve(made, held_run.run)
+        made.clock.advance(1)
+        clocked(made)
+        with made.open() as workspace:
+            told = workspace.state.deliveries().filter(phase="off")
+        assert told.select("external_id", "run").rows() == [("ann", forgets.run)]
+
+
 def test_nothing_held_goes_on_while_something_is_recorded_for_later(crowd: Project) -> None:
     use(crowd, 7)
     crowd.clock.advance(1)

@@ -178,10 +178,13 @@ def owed_episodes(database: Database) -> pl.DataFrame:
 
 
 def attempted_firings(database: Database, as_of: datetime) -> pl.DataFrame:
-    """Give signal, entity, external_id of what fired at an instant and was tried, also in runs replaced since."""
+    """Give signal, entity, external_id of what fired at an instant and was tried, also in runs replaced since; and of
+    what fired later than that, in runs that stand: the one at this instant is about to be recorded instead of them."""
+    at = literal(instants.to_text(as_of))
+    stands = f"recorded AND (as_of = {at} OR as_of > {at} AND replaced_by IS NULL)"
     with database.arrow() as arrow:
         return arrow.read(
             "SELECT DISTINCT signal, entity, external_id FROM engage_delivery WHERE phase = 'on' AND attempts > 0"
-            f" AND run IN (SELECT id FROM engage_run WHERE recorded AND as_of = {literal(instants.to_text(as_of))})",
+            f" AND run IN (SELECT id FROM engage_run WHERE {stands})",
             {"signal": pl.String, "entity": pl.String, "external_id": pl.String},
         )
