@@ -31,8 +31,7 @@ from engage_sync.sync.stint import UNFINISHED, Unborn, Working
 from engage_sync.sync.worked import JobDone, Settings, Worked
 
 AGAIN = 5.0
-"""Seconds after which work is tried again that somebody else's run was in the way of, and at the latest a database that
-failed."""
+"""Seconds after which work that somebody's run was in the way of is tried again; at the latest, a database, too."""
 RELOAD = 60.0
 """Seconds after which, while the database fails, the configuration is read again, with the secrets that it names."""
 LOOK = 1.0
@@ -120,7 +119,7 @@ class Daemon:
     def tick(self, now: datetime) -> None:
         """Look at everything once, and do what is to be done. Raises nothing that a project, a CRM or a database can
         cause, but a Mistake where the first settings cannot be done here: then nothing has begun."""
-        wrong = self.configuration.wrong
+        wrong, began = self.configuration.wrong, self._ticks()
         found = self.configuration.tick(keep_old=self.busy)
         if found is not None:
             self._learn(found)
@@ -134,11 +133,11 @@ class Daemon:
             self.post.lost()
             self._stand_down(str(error))
         except EngageError as error:
-            self._in_trouble(error)
+            self._in_trouble(error, began)
         try:
             self._observe(now)
         except EngageError as error:
-            self._in_trouble(error)
+            self._in_trouble(error, began)
 
     def _observe(self, now: datetime) -> None:
         if self._observer is not None:
@@ -237,13 +236,13 @@ class Daemon:
             self._working.over, self._working.salt = why, None
             self._working.child.stop()
 
-    def _in_trouble(self, error: EngageError) -> None:
+    def _in_trouble(self, error: EngageError, began: float) -> None:
         tick, before, self.trouble = self._ticks(), self.trouble, str(error)
         if before != self.trouble:
             self._log.error("the state database does not serve", because=self.trouble)
         lease = AGAIN if self.settings is None else self.settings["daemon"]["lease"]
         error.__cause__ = error.__context__ = None  # it is kept, and what led to it holds the connection that failed
-        self.unserved, self._next_try = error.with_traceback(None), tick + min(AGAIN, lease / RENEWALS)
+        self.unserved, self._next_try = error.with_traceback(None), began + min(AGAIN, lease / RENEWALS)
         if tick >= self._next_reload:  # the password may have changed in a file that is none of the project's
             self._next_reload = tick + RELOAD
             self.configuration.reload()
@@ -352,7 +351,8 @@ class Daemon:
         worked, told = result.worked, working.told(result, now)
         pairs = [(name, told[job]) for job, names in working.batch.works for name in names if name in self.jobs]
         ended = [working.after(self.jobs[name], done, now) for name, done in pairs]
-        self._keep(ended if working.over is not None else [self._patience.after(job, now) for job in ended])
+        lasts = working.over is None and self._until is None  # `--once` ends, and would begin anew with the first pause
+        self._keep([self._patience.after(job, now) for job in ended] if lasts else ended)
         tick = self._ticks()
         self._barred |= {group_of(name): tick + AGAIN for name, done in pairs if done["status"] in UNFINISHED}
         self._working = None

@@ -13,13 +13,16 @@ from engage_sync.sync.stint import UNFINISHED
 
 FIRST = timedelta(minutes=1)
 """The pause after the first failure; each further one doubles it, up to the schedule's own."""
+OFF_THE_CLOCK = timedelta(minutes=16)
+"""The longest pause of a job with a cron line, which names its hours: half an hour of trying may leave them."""
 
 
 class Patience:
     """Counts how often each job has failed in a row. A daemon that begins begins to count anew."""
 
     def __init__(self) -> None:
-        self._pauses: dict[str, timedelta] = {}
+        self._pauses: dict[str, tuple[datetime | None, timedelta]] = {}
+        """By job, when it started that failed last, and the pause after that."""
 
     def after(self, job: Job, now: datetime) -> Job:
         """Give a job that has just ended with the instant that it is due at. One that a quota ended waits for that; one
@@ -29,6 +32,10 @@ class Patience:
         if job.exit != Unreachable.exit_code or job.status != "failed":
             self._pauses.pop(job.name, None)
             return job
-        pause = self._pauses.get(job.name, FIRST)
-        self._pauses[job.name] = min(2 * pause, timedelta(days=1))
+        started, pause = self._pauses.get(job.name, (None, FIRST / 2))
+        if started is None or started != job.started_at:  # else it is asked again about one failure
+            pause = min(2 * pause, timedelta(days=1))
+            self._pauses[job.name] = job.started_at, pause
+        if " " in job.schedule and pause > OFF_THE_CLOCK:
+            return job
         return replace(job, due=min(job.due, now + pause))
