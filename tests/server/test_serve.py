@@ -104,6 +104,19 @@ def test_nobody_waits_in_line_behind_a_database_that_hangs(tmp_path: Path) -> No
             assert time.monotonic() - begun < 5
 
 
+def test_a_look_that_hangs_is_given_up_for_another(tmp_path: Path) -> None:
+    """As after a failover: the old connection is silent, and a new one would be answered."""
+    with project(tmp_path, provisioned=False) as made, socket.create_server(("127.0.0.1", 0)) as deaf:
+        deaf.settimeout(20)
+        config = made.root / "config" / "engage.yaml"
+        place = f"127.0.0.1:{deaf.getsockname()[1]}"
+        config.write_text(f"{config.read_text()}database: postgresql+psycopg://somebody@{place}/engage\n")
+        view = StoredView(load_project(made.root), started_at=made.clock(), version="1", longest=0.2, given_up=0.1)
+        assert [view().ready for _ in range(2)] == [False, False]
+        for _ in range(2):
+            deaf.accept()[0].close()
+
+
 def test_looking_makes_and_upgrades_nothing_and_sees_what_comes(tmp_path: Path) -> None:
     with project(tmp_path, provisioned=False) as made:
         var, aside = made.root / "var", tmp_path / "aside"

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from engage_sync.config.project import Project
 from engage_sync.errors import Mistake, Problem
-from engage_sync.sync.alert_channels import NotTold, channels
+from engage_sync.sync.alert_channels import SECONDS, NotTold, channels
 from engage_sync.sync.alert_settings import alert_settings
 
 PLACE = "config/engage.yaml"
-SECONDS = 5.0
 TRY = "`engage-sync daemon --test-alert` sends a test"
 TODO = f"see that it is up and can be reached from here, or correct the address; {TRY}"
 

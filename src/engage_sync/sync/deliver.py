@@ -65,7 +65,7 @@ class Delivered:
         return self.counts[End.FAILED] > 0 or self.unreached
 
     def json(self) -> dict[str, object]:
-        """Give the part of a report: the four counts, `signals` with the same by name, and `problems`."""
+        """Give the part of a report: the counts, `signals` with the same by name, and `problems`."""
         return {
             **self.counts,
             "signals": {name: dict(counts) for name, counts in self.signals.items()},

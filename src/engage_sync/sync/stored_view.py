@@ -17,6 +17,11 @@ from engage_sync.sync.shown import shown_alerts, shown_jobs, shown_lease, stored
 
 LONGEST = 3.0
 """Seconds that a look may take: who asks hears after so long that the database does not answer. A scraper waits 10."""
+GIVEN_UP = 15.0
+"""Seconds after which a look is left to itself and another one begun, over a connection of its own: after a failover
+the old one may be silent for hours."""
+LEFT = 8
+"""Looks that may be left so at a time."""
 
 
 class StoredView:
@@ -27,16 +32,27 @@ class StoredView:
     waits longer than `longest` seconds since the look began.
     """
 
-    def __init__(self, project: Project, *, started_at: datetime, version: str, longest: float = LONGEST) -> None:
+    def __init__(
+        self,
+        project: Project,
+        *,
+        started_at: datetime,
+        version: str,
+        longest: float = LONGEST,
+        given_up: float = GIVEN_UP,
+    ) -> None:
         self._project, self._started_at, self._version = project, started_at, version
         self._longest = longest
         self._lock = Lock()
+        self._given_up = given_up
         self._look: _Look | None = None
+        self._left: list[_Look] = []
         self._state: State | None = None
 
     def __call__(self) -> DaemonView:
         """Look, or say why that cannot be."""
         with self._lock:
+            self._give_up()
             if self._look is None or self._look.over.is_set():
                 self._look = _Look()
                 Thread(target=self._see, args=(self._look,), name="look", daemon=True).start()
@@ -51,18 +67,36 @@ class StoredView:
         """Let go of the state; a look that hangs is left to the end of the process."""
         with self._lock:
             look = self._look
-        if look is None or look.over.wait(look.begun + self._longest - time.monotonic()):
-            self._let_go()
+        done = look is None or look.over.wait(look.begun + self._longest - time.monotonic())
+        if done and (state := self._state) is not None:
+            self._close(state)
+
+    def _give_up(self) -> None:
+        """Leave a look that hangs to itself, with the state that it goes through."""
+        self._left = [one for one in self._left if not one.over.is_set()]
+        look = self._look
+        if look is None or look.over.is_set() or len(self._left) >= LEFT:
+            return
+        if time.monotonic() - look.begun > self._given_up:
+            self._left.append(look)
+            self._look = self._state = None
 
     def _see(self, look: _Look) -> None:
+        state: State | None = None
         try:
-            look.found = self._seen(self._opened())
+            state = self._opened(look)
+            look.found = self._seen(state)
         except EngageError as error:
-            self._let_go()
+            if state is not None:
+                self._close(state)
             look.found = self._not_ready(str(error))
         except Exception as bug:  # noqa: BLE001  raised by who waits for it
             look.bug = bug
         finally:
+            with self._lock:
+                left = self._look is not look
+            if left and state is not None:
+                state.close()
             look.over.set()
 
     def _not_ready(self, why: str) -> DaemonView:
@@ -70,16 +104,22 @@ class StoredView:
             *(None, False, None, [], [], self._started_at, self._version), ready=False, why_not_ready=[why]
         )
 
-    def _let_go(self) -> None:
-        state, self._state = self._state, None
-        if state is not None:
-            state.close()
+    def _close(self, state: State) -> None:
+        with self._lock:
+            if self._state is state:
+                self._state = None
+        state.close()
 
-    def _opened(self) -> State:
-        if self._state is None:
-            key_file = self._project.root / "var" / "memory.key"
-            self._state = State.look(self._project.database_url(), key_file=key_file)
-        return self._state
+    def _opened(self, look: _Look) -> State:
+        """Give the state, and keep it for the next look, unless this one was left meanwhile."""
+        if self._state is not None:
+            return self._state
+        key_file = self._project.root / "var" / "memory.key"
+        state = State.look(self._project.database_url(), key_file=key_file)
+        with self._lock:
+            if self._look is look:
+                self._state = state
+        return state
 
     def _seen(self, state: State) -> DaemonView:
         return DaemonView(
