@@ -77,6 +77,18 @@ def unanswered(made: Project) -> None:
     made.crm.faults.clear()
 
 
+def overtaken(made: Project) -> str:
+    """Sync while no write gets through; then she is gone, and a run clears her fields. Give what the first meant."""
+    made.crm.faults.add(Fault("drop_before", kind="write", times=None))
+    assert made.sync().exit == 5
+    made.crm.faults.clear()
+    with made.remembered() as state:
+        meant = state.intents("hubspot", "contacts").filter(field=RESPECTED)["value"].item()
+    made.tell(made.identify("ann", email="ann@a.example", deactivatedAt=made.at()))
+    assert made.sync().exit == 0
+    return str(meant)
+
+
 CUTS = {"the process died": cut_short, "no answer came": unanswered}
 
 
@@ -164,13 +176,7 @@ def test_what_it_did_not_tell_at_once_is_still_the_runs_that_wrote_it(project: P
 
 def test_a_person_who_types_what_an_overtaken_run_had_meant_keeps_it(project: Project, ann: str) -> None:
     """It comes ten minutes after that run at most, but after another one had its answer for the field."""
-    project.crm.faults.add(Fault("drop_before", kind="write", times=None))
-    assert project.sync().exit == 5
-    project.crm.faults.clear()
-    with project.remembered() as state:
-        meant = state.intents("hubspot", "contacts").filter(field=RESPECTED)["value"].item()
-    project.tell(project.identify("ann", email="ann@a.example", deactivatedAt=project.at()))
-    assert project.sync().exit == 0
+    meant = overtaken(project)
     project.clock.advance(300)
     project.crm.store.update("contacts", ann, {RESPECTED: meant}, source=PERSON)
     for _ in range(2):
@@ -248,13 +254,7 @@ def test_what_takes_effect_long_after_the_run(project: Project, ann: str, whole:
 
 def test_what_lands_after_the_next_run_has_written_is_ours(project: Project, ann: str) -> None:
     """A write that hung takes effect when another run has had its answer for the same record."""
-    project.crm.faults.add(Fault("drop_before", kind="write", times=None))
-    assert project.sync().exit == 5
-    project.crm.faults.clear()
-    with project.remembered() as state:
-        meant = state.intents("hubspot", "contacts").filter(field=RESPECTED)["value"].item()
-    project.tell(project.identify("ann", email="ann@a.example", deactivatedAt=project.at()))
-    assert project.sync().exit == 0
+    meant = overtaken(project)
     assert RESPECTED not in project.values(ann)
     project.crm.store.update("contacts", ann, {RESPECTED: meant}, source=INTEGRATION)
     assert project.sync(after=3_600).exit == 0
