@@ -174,6 +174,19 @@ def test_what_it_did_not_tell_at_once_is_still_the_runs_that_wrote_it(project: P
         assert set(journal.filter(run=written.run)["field"]) == meant
 
 
+def test_a_person_who_types_right_after_what_a_run_had_meant_keeps_it(project: Project, ann: str) -> None:
+    """Its write never got through; the clocks may differ by more than that, but the CRM tells who it was."""
+    project.crm.faults.add(Fault("drop_before", kind="write", times=None))
+    assert project.sync().exit == 5
+    project.crm.faults.clear()
+    with project.remembered() as state:
+        meant = state.intents("hubspot", "contacts").filter(field=RESPECTED)["value"].item()
+    project.clock.advance(10)
+    project.crm.store.update("contacts", ann, {RESPECTED: meant}, source=PERSON)
+    project.sync(after=LATER)
+    assert project.values(ann)[RESPECTED] == meant
+
+
 def test_a_person_who_types_what_an_overtaken_run_had_meant_keeps_it(project: Project, ann: str) -> None:
     """It comes ten minutes after that run at most, but after another one had its answer for the field."""
     meant = overtaken(project)
@@ -247,7 +260,7 @@ def test_what_takes_effect_long_after_the_run(project: Project, ann: str, whole:
     with made.remembered() as state:
         meant = state.intents("hubspot", "contacts").filter(field=RESPECTED)["value"].item()
     made.clock.advance(40 * 60)
-    made.crm.store.update("contacts", ann, {RESPECTED: meant})
+    made.crm.store.update("contacts", ann, {RESPECTED: meant}, source=INTEGRATION)
     found = {decision for _, name, _, decision in decisions(made.sync(after=LATER)) if name == RESPECTED}
     assert found == {"write" if whole else "drift_kept"}
 

@@ -63,9 +63,9 @@ def recognised(
 ) -> Claims:
     """Find what runs without an answer wrote. `intents`, `written` and `records` are as the state gives them.
 
-    It is certain where nobody changed the record after that run was over: no later stamp, however long ago that is.
-    Where somebody did, the CRM may know (`telling`) that it was another field; and where we were answered since then
-    for what we wrote there, that nobody typed what that run had meant.
+    Where a policy asks for more than likelihood, the CRM is asked (`telling`) who set the field when: it was that run
+    if that was before it was over, and no person. Where the CRM does not tell, it is certain where nobody changed the
+    record after that run was over, however long ago that is, and we wrote nothing else there since.
     """
     nothing = intents.select(_PLACE).clear()
     if intents.is_empty():
@@ -74,18 +74,20 @@ def recognised(
     over = pl.col("until") + MARGIN
     fresh = pl.col("until") >= pl.lit(now - UNCLAIMED, _INSTANT)
     untouched = (pl.col("stamp") <= over).fill_null(value=False)
-    certain = held.filter(pl.when("likely").then(untouched | fresh).otherwise(untouched & ~pl.col("overtaken")))
-    doubtful = held.join(certain, on=_PLACE, how="anti", maintain_order="left").filter(~pl.col("likely"))
+    ours = held.filter(pl.col("likely") & (untouched | fresh))
+    asked = held.filter(~pl.col("likely"))
     open_ = nothing
-    if not doubtful.is_empty():
-        told = telling(object_map, doubtful.select(_PLACE).unique(maintain_order=True))
-        answered = doubtful.join(told, on=_PLACE, maintain_order="left")
-        nobody_else = (pl.col("changed_at") <= over) & pl.col("human").ne_missing(pl.lit(value=True))
-        certain = pl.concat([certain, answered.filter(nobody_else).select(certain.columns)])
-        unsaid = doubtful.join(told, on=_PLACE, how="anti").filter(fresh)
+    if not asked.is_empty():
+        told = telling(object_map, asked.select(_PLACE).unique(maintain_order=True))
+        told = told.select(*_PLACE, "changed_at", "human", said=pl.lit(value=True))
+        answered = asked.join(told, on=_PLACE, how="left", maintain_order="left")
+        in_time = pl.coalesce(pl.col("changed_at") <= over, untouched & ~pl.col("overtaken"))
+        found = answered.filter(in_time & pl.col("human").ne_missing(pl.lit(value=True)))
+        unsaid = answered.filter(pl.col("said").is_null() & fresh).join(found, on=_PLACE, how="anti")
+        ours = pl.concat([ours, found.select(ours.columns)])
         intents = intents.join(unsaid, on=["record", "run"], how="anti", maintain_order="left")
         open_ = unsaid.select(_PLACE).unique(maintain_order=True)
-    return Claims(certain.unique(_PLACE, keep="first", maintain_order=True).select(*_FOUND), intents, open_)
+    return Claims(ours.unique(_PLACE, keep="first", maintain_order=True).select(*_FOUND), intents, open_)
 
 
 def _held(
