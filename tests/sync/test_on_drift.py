@@ -172,6 +172,21 @@ def test_a_persons_value_is_locked_for_its_time(locked: Project) -> None:
     assert drift(locked, locked.sync()) == [(FIELD, "77", "0", "kept", "Ann Lee")]
 
 
+def test_the_same_value_typed_anew_is_locked_anew(locked: Project) -> None:
+    """Between two runs somebody emptied the field, and typed again what had stood there."""
+    record = ann(locked)
+    set_by(locked, record, "CRM_UI:Ann Lee")
+    locked.sync()
+    locked.clock.advance(31 * DAY)
+    set_by(locked, record, "CRM_UI:Ann Lee", "")
+    set_by(locked, record, "CRM_UI:Bo Chan")
+    report = locked.sync()
+    assert drift(locked, report) == [(FIELD, "77", "0", "kept", "Bo Chan")]
+    assert locked.sync(after=29.99 * DAY).writes == 0
+    locked.sync(after=0.02 * DAY)
+    assert locked.values(record)[FIELD] == "0"
+
+
 def test_an_integrations_value_is_not_locked(locked: Project) -> None:
     record = ann(locked)
     set_by(locked, record, "AUTOMATION_PLATFORM:9")

@@ -41,6 +41,15 @@ def met(drift: pl.DataFrame, stored: pl.DataFrame, *, as_of: datetime) -> pl.Dat
     return known.with_columns(pl.col("seen_at").fill_null(pl.lit(as_of, INSTANT)))
 
 
+def lapsed(fields: Sequence[ManagedField], as_of: datetime) -> pl.Expr:
+    """Tell of which rows of KNOWN the value is a person's, as far as was asked, and its lock over at `as_of`."""
+    locks = {managed.field: managed.lock for managed in fields if managed.on_drift is OnDrift.HUMAN_LOCK}
+    lock = pl.col("field").replace_strict(locks, default=None, return_dtype=pl.Duration("us"))
+    over = pl.coalesce("changed_at", "seen_at") + lock <= pl.lit(as_of, INSTANT)
+    asked = pl.col("author").is_not_null() & pl.col("human").ne_missing(pl.lit(value=False))
+    return (over & asked).fill_null(value=False)
+
+
 def owned(
     plan: ObjectPlan,
     fields: Sequence[ManagedField],

@@ -14,7 +14,7 @@ import structlog
 from engage_sync.connectors.base import Author, Connector, Kind
 from engage_sync.core.definitions import ObjectMap, OnDrift
 from engage_sync.core.fitting import FieldLimit
-from engage_sync.core.ownership import INSTANT, KNOWN, drifting, met, owned
+from engage_sync.core.ownership import INSTANT, KNOWN, drifting, lapsed, met, owned
 from engage_sync.core.plan import DEFERRED, EXECUTED, Bucket, ObjectPlan
 from engage_sync.errors import EngageError
 from engage_sync.events.message import read_instant
@@ -83,6 +83,8 @@ class Onlooker:
         unasked, kind = _unasked(found, records), kind_of(object_map, connector.limits)
         self.later.append(_Question(connector, kind, (plan.connector, plan.object), unasked.filter(~locked)))
         found = _with(found, self._told(connector, kind, unasked.filter(locked)))
+        again = self._told(connector, kind, _unasked(found, records, lapsed(object_map.write, as_of)))
+        found = _with(found, again.filter(pl.col("human")))  # a person typed the same anew: the lock begins with that
         if self.keeps:
             self._keep(plan, found.select(*KNOWN), stored)
         self.known[plan.connector, plan.object] = found
@@ -197,9 +199,9 @@ def _with(met: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _unasked(met: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
-    """Give the drift that was never asked about, the newest first."""
-    open_ = met.filter(pl.col("author").is_null())
+def _unasked(met: pl.DataFrame, records: pl.DataFrame, which: pl.Expr | None = None) -> pl.DataFrame:
+    """Give the drift that was never asked about, or that is `which`, the newest first."""
+    open_ = met.filter(pl.col("author").is_null() if which is None else which)
     if open_.is_empty():
         return open_
     stamps = records.select("record", "updated_at").join(open_, on="record", how="semi")
