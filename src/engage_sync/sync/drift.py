@@ -82,9 +82,9 @@ class Onlooker:
         locked = pl.col("field").is_in([one.field for one in object_map.write if one.on_drift is OnDrift.HUMAN_LOCK])
         unasked, kind = _unasked(found, records), kind_of(object_map, connector.limits)
         self.later.append(_Question(connector, kind, (plan.connector, plan.object), unasked.filter(~locked)))
-        found = _with(found, self._told(connector, kind, unasked.filter(locked)))
         again = self._told(connector, kind, _unasked(found, records, lapsed(object_map.write, as_of)))
         found = _with(found, again.filter(pl.col("human")))  # a person typed the same anew: the lock begins with that
+        found = _with(found, self._told(connector, kind, unasked.filter(locked)))
         if self.keeps:
             self._keep(plan, found.select(*KNOWN), stored)
         self.known[plan.connector, plan.object] = found
