@@ -13,7 +13,7 @@ from engage_sync.sync.alert_settings import alert_settings
 
 PLACE = "config/engage.yaml"
 TRY = "`engage-sync daemon --test-alert` sends a test"
-TODO = f"see that it is up and can be reached from here, or correct the address; {TRY}"
+REMEDY = f"see that it is up and can be reached from here, or correct the address; {TRY}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from engage_sync.errors import (
 )
 from engage_sync.sync import kept_answers
 from engage_sync.sync.accounts import OtherAccount
-from engage_sync.sync.alert_check import PLACE, TODO, listen
+from engage_sync.sync.alert_check import PLACE, REMEDY, listen
 from engage_sync.sync.findings import Examined, Step, creates_tasks, findings, of_actions
 from engage_sync.sync.provisioning import Provision, describe, provision
 from engage_sync.sync.wiring import Workspace, connector_classes
@@ -87,7 +87,7 @@ def examine(workspace: Workspace, only: str | None = None) -> Examination:
         heard = listen(workspace.project)
         mistakes += heard.mistakes
         gaps += [Gap(one.file or PLACE, one.line, None, None, one.what, "correct it") for one in heard.mistakes]
-        gaps += [Gap(PLACE, None, None, None, one, TODO) for one in heard.unheard]
+        gaps += [Gap(PLACE, None, None, None, one, REMEDY) for one in heard.unheard]
         advice |= {"alerts": heard.advice} if heard.advice else {}
     if gaps:
         codes.add(EXIT_PARTIAL)
