@@ -451,6 +451,13 @@ def killed_behind_its_commit(file: Path, there: Path, url: str) -> None:
     assert not (there / "config" / "engage.yaml").exists()
 
 
+def with_database(postgresql: str, name: str) -> str:
+    """Create a database on the server; give its URL."""
+    with psycopg.connect(postgresql.replace("+psycopg", ""), autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}".encode())
+    return postgresql.replace("/postgres?", f"/{name}?")
+
+
 def runs(server: psycopg.Connection) -> int:
     """Count the runs that are committed."""
     if server.execute("SELECT to_regclass('engage_run')").fetchall() == [(None,)]:
@@ -463,9 +470,7 @@ def test_a_restore_killed_behind_its_commit_is_done_anew(
     made: Project, file: Path, postgresql: str, tmp_path: Path
 ) -> None:
     there = tmp_path / "there"
-    with psycopg.connect(postgresql.replace("+psycopg", ""), autocommit=True) as server:
-        server.execute("CREATE DATABASE left_over")
-    url = postgresql.replace("/postgres?", "/left_over?")
+    url = with_database(postgresql, "left_over")
     killed_behind_its_commit(file, there, url)
     with pytest.raises(Mistake, match="holds data already"):
         restore(file, tmp_path / "elsewhere", database=url, events=None, heard=quietly)
@@ -483,10 +488,9 @@ def test_a_restore_that_fails_after_a_killed_one_lets_the_next_clear_up(
 ) -> None:
     """PostgreSQL is not up yet after the power cut that killed the first one."""
     there = tmp_path / "there"
+    url = with_database(postgresql, "late")
+    killed_behind_its_commit(file, there, url)
     with psycopg.connect(postgresql.replace("+psycopg", ""), autocommit=True) as server:
-        server.execute("CREATE DATABASE late")
-        url = postgresql.replace("/postgres?", "/late?")
-        killed_behind_its_commit(file, there, url)
         server.execute("ALTER DATABASE late ALLOW_CONNECTIONS false")
         with pytest.raises(EngageError):
             restore(file, there, database=url, events=None, heard=quietly)
