@@ -28,16 +28,16 @@ def crm() -> Iterator[Sandbox]:
 
 
 SOURCES = [
-    ("CRM_UI:Ann Lee", Author("Ann Lee", AT, human=True)),
-    ("CRM_UI:userId:12345", Author("user 12345", AT, human=True)),
-    ("CRM_UI", Author("a person in HubSpot", AT, human=True)),
-    ("MOBILE_IOS:77", Author("user 77", AT, human=True)),
-    ("IMPORT:4711", Author("import 4711", AT, human=True)),
+    ("CRM_UI:Ann Lee", Author("Ann Lee", AT, human=True, ours=False)),
+    ("CRM_UI:userId:12345", Author("user 12345", AT, human=True, ours=False)),
+    ("CRM_UI", Author("a person in HubSpot", AT, human=True, ours=False)),
+    ("MOBILE_IOS:77", Author("user 77", AT, human=True, ours=False)),
+    ("IMPORT:4711", Author("import 4711", AT, human=True, ours=False)),
     ("INTEGRATION:225", Author("integration 225", AT, human=False)),
     ("API", Author("api", AT, human=False)),
-    ("AUTOMATION_PLATFORM:enrollment 9", Author("automation platform enrollment 9", AT, human=False)),
-    ("CALCULATED", Author("calculated", AT, human=False)),
-    ("FORM:signup", Author("form signup", AT, human=None)),
+    ("AUTOMATION_PLATFORM:enrollment 9", Author("automation platform enrollment 9", AT, human=False, ours=False)),
+    ("CALCULATED", Author("calculated", AT, human=False, ours=False)),
+    ("FORM:signup", Author("form signup", AT, human=None, ours=False)),
 ]
 
 
@@ -111,5 +111,5 @@ def test_versions_are_read_whatever_their_order_and_time() -> None:
         versions.reverse()
         assert connector(server).authors(KIND, [("1", "jobtitle")]) == found
         versions.pop(0)
-        expected = Author("user 12", "2026-06-01T12:00:00Z", human=True)
+        expected = Author("user 12", "2026-06-01T12:00:00Z", human=True, ours=False)
         assert connector(server).authors(KIND, [("1", "jobtitle")]) == {("1", "jobtitle"): expected}

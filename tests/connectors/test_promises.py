@@ -109,6 +109,8 @@ def test_outcome_of_another_shape(given: list[Any]) -> None:
         {("1", "f"): Author(7)},
         {("1", "f"): Author(at=7)},
         {("1", "f"): Author(human="yes")},
+        {("1", "f"): Author(ours=1)},
+        {("1", "f"): Author(of_record=None)},
     ],
 )
 def test_authors_of_another_shape(given: Any) -> None:
@@ -117,7 +119,7 @@ def test_authors_of_another_shape(given: Any) -> None:
 
 
 def test_sound_answers_pass() -> None:
-    told = {("1", "f"): Author("Ann Lee", "2026-06-01T12:00:00Z", human=True)}
+    told = {("1", "f"): Author("Ann Lee", "2026-06-01T12:00:00Z", human=True, ours=False, of_record=True)}
     assert Promised(Says(told)).authors(KIND, [("1", "f"), ("1", "g")]) == told
     assert Promised(Says(page())).pull(KIND, None) == page()
     assert list(Promised(Says([Outcome("1", Status.WRITTEN)])).push(KIND, [Change("1", {})]))

@@ -49,13 +49,16 @@ def edited(org: SalesforceSandbox, **values: str) -> str:
 def test_tracked_field_has_its_newest_author(org: SalesforceSandbox, crm: Salesforce) -> None:
     record = edited(org)
     org.store.edit("Contact", record, {"Title": "Head"}, by="Cid Poe")
-    assert crm.authors(KIND, [(record, TYPE)]) == {(record, TYPE): Author("Ben Ode", "2026-06-01T12:00:00Z", None)}
+    assert crm.authors(KIND, [(record, TYPE)]) == {
+        (record, TYPE): Author("Ben Ode", "2026-06-01T12:00:00Z", None, ours=False)
+    }
 
 
 def test_what_our_own_user_set_was_no_person(org: SalesforceSandbox, crm: Salesforce) -> None:
     record = edited(org)
     org.store.edit("Contact", record, {TYPE: "active"}, by=INTEGRATION)
-    assert crm.authors(KIND, [(record, TYPE)])[record, TYPE] == Author(INTEGRATION, "2026-06-01T12:00:00Z", False)
+    expected = Author(INTEGRATION, "2026-06-01T12:00:00Z", human=False, ours=True)
+    assert crm.authors(KIND, [(record, TYPE)]) == {(record, TYPE): expected}
 
 
 def test_untracked_field_tells_who_changed_the_record_last(org: SalesforceSandbox, crm: Salesforce) -> None:
@@ -63,8 +66,10 @@ def test_untracked_field_tells_who_changed_the_record_last(org: SalesforceSandbo
     record = org.store.create("Contact", {"LastName": "Roe"})
     org.store.edit("Contact", record, {TEXT: "x"}, by="Ann Lee")
     org.store.edit("Contact", record, {"Title": "Head"}, by="Cid Poe")
-    expected = Author("record last changed by Cid Poe", "2026-06-01T12:00:00Z", None)
+    expected = Author("record last changed by Cid Poe", "2026-06-01T12:00:00Z", None, ours=False, of_record=True)
     assert crm.authors(KIND, [(record, TEXT)]) == {(record, TEXT): expected}
+    org.store.edit("Contact", record, {"Title": "Boss"}, by=INTEGRATION)
+    assert crm.authors(KIND, [(record, TEXT)])[record, TEXT].ours is True
 
 
 def test_an_org_without_history(org: SalesforceSandbox, crm: Salesforce) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engage_sync.core.definitions import ManagedField, OnDrift, ValueType
-from engage_sync.core.ownership import KNOWN, drifting, owned
+from engage_sync.core.ownership import KNOWN, answered, doubtful, drifting, owned
 from engage_sync.core.plan import FieldLimit, ObjectPlan
 from tests.core.test_plan import decisions, plan, text_field
 
@@ -40,6 +40,55 @@ def drifted(*fields: ManagedField, wanted: str | None = "x", **more: Any) -> Obj
 
 def days(count: float) -> datetime:
     return NOW - timedelta(days=count)
+
+
+DOUBTS = [
+    # what is known, the record's last change → whether it is asked again before it is overwritten
+    pytest.param({"human": True, "changed_at": days(30), "asked_at": days(29)}, days(1), True, id="changed since"),
+    pytest.param({"human": True, "changed_at": days(30), "asked_at": days(1)}, days(2), False, id="not changed since"),
+    pytest.param({"human": True, "changed_at": days(30), "asked_at": days(1)}, days(1.006), True, id="at that time"),
+    pytest.param({"human": True, "changed_at": days(29), "asked_at": days(28)}, days(1), False, id="still locked"),
+    pytest.param({"human": False, "changed_at": days(3), "asked_at": days(2)}, days(1), True, id="no person"),
+    pytest.param({"human": True, "changed_at": days(40)}, days(39), True, id="not known when it was asked"),
+    pytest.param({"human": True, "changed_at": days(40), "asked_at": days(1)}, None, True, id="without a stamp"),
+    pytest.param({"author": None, "seen_at": days(40)}, days(1), False, id="never asked about"),
+    pytest.param({"field": "b", "human": True, "changed_at": days(40)}, days(1), False, id="another policy"),
+]
+
+
+@pytest.mark.parametrize(("told", "stamp", "again"), DOUBTS)
+def test_doubt(told: dict[str, Any], stamp: datetime | None, again: bool) -> None:
+    stamps = pl.DataFrame({"record": ["1"], "stamp": [stamp]}, schema_overrides={"stamp": KNOWN["seen_at"]})
+    found = doubtful(known(told), stamps, [MONTH, text_field("b", on_drift=OnDrift.RESPECT)], as_of=NOW)
+    assert found.equals(known(told) if again else known())
+
+
+def test_what_is_in_doubt_stays() -> None:
+    told = known({"author": "Ann Lee", "changed_at": days(31), "human": True})
+    result = owned(drifted(MONTH), [MONTH], told, told, as_of=NOW, limits=None)
+    assert decisions(result) == {("1", "a"): ("drift_kept", "z", "x")}
+    why = "(Ann Lee, 2026-05-31 12:00 UTC); the record has changed since; it stays until the CRM tells by whom"
+    assert result.changes["reason"].item() == f"somebody else set this value {why}"
+
+
+@pytest.mark.parametrize(
+    ("before", "of_record", "at", "taken"),
+    [
+        pytest.param(None, True, days(9), True, id="the first answer"),
+        pytest.param(None, False, None, True, id="the first answer, without an instant"),
+        pytest.param(days(5), False, days(4), True, id="the field was set again"),
+        pytest.param(days(5), False, days(5), False, id="nothing new"),
+        pytest.param(days(5), False, None, False, id="no instant any more"),
+        pytest.param(days(5), True, days(4), False, id="only the record changed"),
+    ],
+)
+def test_an_answer(before: datetime | None, *, of_record: bool, at: datetime | None, taken: bool) -> None:
+    old = {"author": before and "Ann Lee", "changed_at": before, "human": before and True, "asked_at": before}
+    new = {"author": "Bo Chan", "changed_at": at, "human": None}
+    told = known(new).select("record", "field", "author", "changed_at", "human", of_record=pl.lit(of_record))
+    found = answered(known(old), told, at=NOW)
+    assert found.equals(known({**(new if taken else old), "asked_at": NOW}))
+    assert answered(known(old), told.clear(), at=NOW).equals(known(old))
 
 
 CASES = [
@@ -91,7 +140,7 @@ CASES = [
 
 @pytest.mark.parametrize(("told", "decision", "reason"), CASES)
 def test_lock(told: dict[str, Any], decision: str, reason: str) -> None:
-    result = owned(drifted(MONTH), [MONTH], known(told), as_of=NOW, limits=None)
+    result = owned(drifted(MONTH), [MONTH], known(told), known(), as_of=NOW, limits=None)
     assert decisions(result) == {("1", "a"): (decision, "z", "x")}
     assert result.changes["reason"].to_list() == [f"somebody else set this value {reason}"]
     assert result.buckets.rows() == [("1", "written" if decision == "drift_written" else "drift_kept")]
@@ -99,7 +148,7 @@ def test_lock(told: dict[str, Any], decision: str, reason: str) -> None:
 
 
 def test_value_that_nobody_looked_into_is_locked_from_now() -> None:
-    result = owned(drifted(MONTH), [MONTH], known(), as_of=NOW, limits=None)
+    result = owned(drifted(MONTH), [MONTH], known(), known(), as_of=NOW, limits=None)
     assert result.changes["reason"].to_list() == [
         "somebody else set this value (first seen 2026-07-01 12:00 UTC); on_drift keeps it until 2026-07-31 12:00 UTC"
     ]
@@ -109,7 +158,7 @@ def test_each_field_has_its_own_lock_and_others_none() -> None:
     day = ManagedField("b", "plan", ValueType.TEXT, OnDrift.HUMAN_LOCK, lock=timedelta(days=1))
     fields = [MONTH, day, text_field("c", OnDrift.RESPECT), text_field("d"), text_field("e", OnDrift.FILL_BLANK)]
     told = known(*({"field": name, "changed_at": days(2), "human": True} for name in "abcde"))
-    result = owned(drifted(*fields), fields, told, as_of=NOW, limits=None)
+    result = owned(drifted(*fields), fields, told, known(), as_of=NOW, limits=None)
     assert {field: decision for (_, field), (decision, *_) in decisions(result).items()} == {
         "a": "drift_kept",
         "b": "drift_written",
@@ -124,21 +173,21 @@ def test_value_that_does_not_fit_is_refused_when_its_lock_is_over() -> None:
     limits = {"a": FieldLimit(("q",), None, writable=True)}
     before = drifted(MONTH, limits=limits)
     assert decisions(before)["1", "a"][0] == "drift_kept"
-    result = owned(before, [MONTH], known({"human": False}), as_of=NOW, limits=limits)
+    result = owned(before, [MONTH], known({"human": False}), known(), as_of=NOW, limits=limits)
     assert (decisions(result)["1", "a"][0], result.buckets.rows()) == ("refused", [("1", "refused")])
 
 
 def test_nothing_wanted_counts_as_clearing_when_the_lock_is_over() -> None:
-    result = owned(drifted(MONTH, wanted=None), [MONTH], known({"human": False}), as_of=NOW, limits=None)
+    result = owned(drifted(MONTH, wanted=None), [MONTH], known({"human": False}), known(), as_of=NOW, limits=None)
     assert decisions(result) == {("1", "a"): ("drift_written", "z", None)}
     assert result.clearing == 1
 
 
 def test_plan_without_drift_is_the_same_plan() -> None:
     still = plan([MONTH], wanted={"u": {"a": "x"}}, links={"1": "u"}, seen={"1": {"a": "x"}}, last={"1": {"a": "x"}})
-    assert owned(still, [MONTH], known(), as_of=NOW, limits=None) is still
+    assert owned(still, [MONTH], known(), known(), as_of=NOW, limits=None) is still
     others = drifted(text_field(on_drift=OnDrift.RESPECT))
-    assert owned(others, [text_field(on_drift=OnDrift.RESPECT)], known(), as_of=NOW, limits=None) is others
+    assert owned(others, [text_field(on_drift=OnDrift.RESPECT)], known(), known(), as_of=NOW, limits=None) is others
 
 
 def test_what_drifts_is_named_with_its_value() -> None:
@@ -177,4 +226,4 @@ def test_against_loops(rows: list[tuple[int, int | None, bool | None]]) -> None:
         age = seen if set_ is None else set_
         over = human is False or age >= 30
         expected[record, "a"] = ("drift_written" if over else "drift_kept", "z", "x")
-    assert decisions(owned(everyone, [MONTH], told, as_of=NOW, limits=None)) == expected
+    assert decisions(owned(everyone, [MONTH], told, known(), as_of=NOW, limits=None)) == expected

@@ -37,6 +37,15 @@ def test_a_cron_line_is_left_for_half_an_hour_at_most() -> None:
     assert minutes(replace(FAILED, schedule="0 2 * * *"), 6)[5] == 24 * 60 - 31
 
 
+def test_it_begins_anew_at_the_next_time_of_a_cron_line() -> None:
+    patience, now = Patience(), NOON
+    nightly = replace(FAILED, schedule="0 12 * * *", due=NOON + timedelta(days=1))
+    for _ in range(6):
+        now = patience.after(replace(nightly, started_at=now), now).due
+    again = replace(nightly, started_at=now, due=now + timedelta(days=1))
+    assert {patience.after(again, now).due - now for _ in range(2)} == {timedelta(minutes=1)}
+
+
 def test_one_failure_is_counted_once_however_often_it_is_asked_about() -> None:
     patience = Patience()
     assert {patience.after(FAILED, NOON).due - NOON for _ in range(3)} == {timedelta(minutes=1)}

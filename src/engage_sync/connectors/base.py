@@ -259,12 +259,15 @@ class Author:
     """Who set the value that stands in a field, as far as the CRM tells.
 
     `name` is for people to read. `at` is ISO 8601 in UTC. `human`: a person, or (False) surely none, as an integration
-    or a workflow is.
+    or a workflow is. `ours`: the login that we write with, or (False) surely somebody else. `of_record`: all this is of
+    the record's last change, which may have been about another field.
     """
 
     name: str | None = None
     at: str | None = None
     human: bool | None = None
+    ours: bool | None = None
+    of_record: bool = False
 
 
 class Memory(Protocol):

@@ -24,6 +24,8 @@ PROGRAMS = frozenset(
     }
 )
 """Sources that are surely none. Of all others it is not known: a form may be filled in by whoever."""
+OURS = frozenset({"INTEGRATION", "INTEGRATIONS_PLATFORM", "API"})
+"""Sources that our own writes may have, as those of other apps. All others are surely somebody else."""
 _USER = "userId:"
 _BEGINNING = datetime.min.replace(tzinfo=UTC)
 
@@ -68,7 +70,7 @@ def _newest(versions: object) -> Author | None:
     at = None if moment is None else moment.isoformat().replace("+00:00", "Z")
     source = (text(newest.get("sourceType")) or "").upper()
     human = True if source in PEOPLE else False if source in PROGRAMS else None
-    return Author(_name(newest, source), at, human)
+    return Author(_name(newest, source), at, human, None if source in OURS or not source else False)
 
 
 def _name(version: Mapping[str, object], source: str) -> str | None:

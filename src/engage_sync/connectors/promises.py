@@ -34,6 +34,7 @@ from engage_sync.errors import EngageError, Misbehaved, Mistake
 
 Result = TypeVar("Result")
 _TEXT_OR_NONE = frozenset({str, type(None)})
+_TRUTH_OR_NONE = frozenset({bool, type(None)})
 
 
 def build(found: type[Connector], settings: BaseModel, memory: Memory) -> Connector:
@@ -136,8 +137,10 @@ class Promised(Wrapper):
         if strange := sorted(map(str, told.keys() - set(fields))):
             self._broken("authors", f"told of {strange[0]}, which nobody asked about")
         for author in told.values():
-            if not {type(author.name), type(author.at)} <= _TEXT_OR_NONE or not isinstance(author.human, bool | None):
-                self._broken("authors", "gave an Author whose name or instant is no text, or whose human is no truth")
+            if not {type(author.name), type(author.at)} <= _TEXT_OR_NONE:
+                self._broken("authors", "gave an Author whose name or instant is no text")
+            if not {type(author.human), type(author.ours)} <= _TRUTH_OR_NONE or type(author.of_record) is not bool:
+                self._broken("authors", "gave an Author whose human, ours or of_record is no truth")
         return told
 
     def close(self) -> None:

@@ -60,22 +60,25 @@ def _tracked(http: Transport, object_name: str, fields: Fields) -> dict[tuple[st
         key = wanted.get((full_id(text(row.get(parent)) or ""), (text(row.get("Field")) or "").lower()))
         if key is not None and key not in found:
             ours = bool(own) and full_id(text(row.get("CreatedById")) or "") == full_id(own)
-            found[key] = Author(_name(row.get("CreatedBy")), stamp(row.get("CreatedDate")), False if ours else None)
+            at = stamp(row.get("CreatedDate"))
+            found[key] = Author(_name(row.get("CreatedBy")), at, False if ours else None, ours if own else None)
     return found
 
 
 def _last(http: Transport, object_name: str, fields: Fields) -> dict[tuple[str, str], Author]:
     """Read who changed the records last. That may have been about another field, and `name` says so."""
-    rows = _asked(
-        http, f"SELECT Id,LastModifiedBy.Name,LastModifiedDate FROM {object_name} WHERE Id IN ({_ids(fields)})"
-    )
+    asked = "Id,LastModifiedById,LastModifiedBy.Name,LastModifiedDate"
+    rows = _asked(http, f"SELECT {asked} FROM {object_name} WHERE Id IN ({_ids(fields)})")
+    own = http.user()
     told = {full_id(text(row.get("Id")) or ""): row for row in rows}
     found = {}
     for record, name in fields:
         row = told.get(full_id(record))
         who = None if row is None else _name(row.get("LastModifiedBy"))
         if row is not None and who is not None:
-            found[record, name] = Author(f"record last changed by {who}", stamp(row.get("LastModifiedDate")), None)
+            ours = full_id(text(row.get("LastModifiedById")) or "") == full_id(own) if own else None
+            at = stamp(row.get("LastModifiedDate"))
+            found[record, name] = Author(f"record last changed by {who}", at, None, ours, of_record=True)
     return found
 
 

@@ -5,7 +5,7 @@ A person's value under `human_lock` stays until its time is over. Pure: `as_of` 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -24,9 +24,13 @@ KNOWN: Mapping[str, pl.DataType] = {
     "author": pl.String(),
     "changed_at": INSTANT,
     "human": pl.Boolean(),
+    "asked_at": INSTANT,
 }
-"""What is known of a drifting field: the value, when a run first saw it, who set it when, and whether it was a person.
-An author of '' was asked for and is not known; null was not asked for."""
+"""What is known of a drifting field: the value, when a run first saw it, who set it when, whether it was a person, and
+when that was asked. An author of '' was asked for and is not known; null was not asked for."""
+MARGIN = timedelta(minutes=10)
+"""A CRM's search shows a change up to so much later, and its clock and ours may differ (crm-apis §B5)."""
+_ONE = ["record", "field"]
 
 
 def drifting(plan: ObjectPlan) -> pl.DataFrame:
@@ -41,19 +45,42 @@ def met(drift: pl.DataFrame, stored: pl.DataFrame, *, as_of: datetime) -> pl.Dat
     return known.with_columns(pl.col("seen_at").fill_null(pl.lit(as_of, INSTANT)))
 
 
-def lapsed(fields: Sequence[ManagedField], as_of: datetime) -> pl.Expr:
-    """Tell of which rows of KNOWN the value is a person's, as far as was asked, and its lock over at `as_of`."""
-    locks = {managed.field: managed.lock for managed in fields if managed.on_drift is OnDrift.HUMAN_LOCK}
+def doubtful(
+    known: pl.DataFrame, stamps: pl.DataFrame, fields: Sequence[ManagedField], *, as_of: datetime
+) -> pl.DataFrame:
+    """Give the rows of `known` (KNOWN) in locked fields that are to be overwritten by what was told before the record
+    changed, the newest first: somebody may have emptied the field and typed the same anew since, which is to be asked.
+    `stamps` are the instants of the records' last changes: record, stamp."""
+    locks = _locks(fields)
+    if not locks or known.is_empty():
+        return known.clear()
     lock = pl.col("field").replace_strict(locks, default=None, return_dtype=pl.Duration("us"))
-    over = pl.coalesce("changed_at", "seen_at") + lock <= pl.lit(as_of, INSTANT)
-    asked = pl.col("author").is_not_null() & pl.col("human").ne_missing(pl.lit(value=False))
-    return (over & asked).fill_null(value=False)
+    over = _no_person() | (pl.coalesce("changed_at", "seen_at") + lock <= pl.lit(as_of, INSTANT))
+    since = (pl.col("stamp") > pl.col("asked_at") - MARGIN).fill_null(value=True)
+    told = pl.col("author").is_not_null() & lock.is_not_null()
+    found = known.join(stamps, on="record", how="left", maintain_order="left").filter(told & over & since)
+    return found.sort("stamp", descending=True, nulls_last=True, maintain_order=True).select(known.columns)
+
+
+def answered(known: pl.DataFrame, told: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
+    """Lay what the CRM `told` (record, field, author, changed_at, human, of_record) when asked at `at` over what is
+    `known` (KNOWN). Where something was known, only a later change of that field is news: one of the record is not."""
+    names = ("author", "changed_at", "human")
+    news = told.with_columns(told=pl.lit(value=True))
+    both = known.join(news, on=_ONE, how="left", maintain_order="left", suffix="_2")
+    later = ~pl.col("of_record") & (pl.col("changed_at_2") > pl.col("changed_at"))
+    taken = (pl.col("told") & (pl.col("author").is_null() | later)).fill_null(value=False)
+    return both.with_columns(
+        *(pl.when(taken).then(f"{name}_2").otherwise(name).alias(name) for name in names),
+        asked_at=pl.when("told").then(pl.lit(at, INSTANT)).otherwise("asked_at"),
+    ).select(known.columns)
 
 
 def owned(
     plan: ObjectPlan,
     fields: Sequence[ManagedField],
     known: pl.DataFrame,
+    unsure: pl.DataFrame,
     *,
     as_of: datetime,
     limits: Mapping[str, FieldLimit] | None,
@@ -61,27 +88,27 @@ def owned(
     """Decide about drift in locked fields, over `known` (KNOWN): kept while a person's lock runs, else written.
 
     The lock runs from when the value was set; not known, from when it was first seen. Not known who counts as a person.
-    What is written must fit, as everything that is (`limits` as in `plan_object`).
+    What is `unsure` (as `doubtful` gives it) stays until it is. What is written must fit, as everything that is
+    (`limits` as in `plan_object`).
     """
-    locked = {managed.field: managed for managed in fields if managed.on_drift is OnDrift.HUMAN_LOCK}
-    stands = pl.col("field").is_in(list(locked)) & (pl.col("decision") == "drift_kept")
+    locks = _locks(fields)
+    locked = [managed for managed in fields if managed.field in locks]
+    stands = pl.col("field").is_in(list(locks)) & (pl.col("decision") == "drift_kept")
     if not locked or plan.changes.filter(stands).is_empty():
         return plan
-    locks = {name: managed.lock for name, managed in locked.items()}
-    rows = plan.changes.join(
-        known.select("record", "field", "seen_at", "author", "changed_at", "human"),
-        on=["record", "field"],
-        how="left",
-        maintain_order="left",
-    ).with_columns(
+    told = known.select(*_ONE, "seen_at", "author", "changed_at", "human")
+    rows = plan.changes.join(told, on=_ONE, how="left", maintain_order="left")
+    rows = rows.join(unsure.select(*_ONE, unsure=pl.lit(value=True)), on=_ONE, how="left", maintain_order="left")
+    rows = rows.with_columns(
         stands=stands,
         since=pl.coalesce("changed_at", "seen_at", pl.lit(as_of, INSTANT)),
         lock=pl.col("field").replace_strict(locks, default=None, return_dtype=pl.Duration("us")),
     )
     until = pl.col("since") + pl.col("lock")
-    over = pl.col("human").eq_missing(pl.lit(value=False)) | (until <= pl.lit(as_of, INSTANT))
-    rows = rows.with_columns(until=until, over=over, refusal=_refusal(plan, list(locked.values()), limits))
-    ends = pl.col("over") & pl.col("stands")
+    over = _no_person() | (until <= pl.lit(as_of, INSTANT))
+    rows = rows.with_columns(until=until, over=over, refusal=_refusal(plan, locked, limits))
+    waits = pl.col("stands") & pl.col("unsure").is_not_null()
+    ends = pl.col("over") & pl.col("stands") & ~waits
     decided = (
         pl.when(ends & pl.col("refusal").is_not_null())
         .then(pl.lit("refused"))
@@ -89,14 +116,24 @@ def owned(
         .then(pl.lit("drift_written"))
         .otherwise("decision")
     )
-    told = (
+    sentence = (
         pl.when(ends)
         .then(pl.coalesce("refusal", _written()))
+        .when(waits)
+        .then(pl.format("{}; the record has changed since; it stays until the CRM tells by whom", _whose()))
         .when("stands")
         .then(pl.format("{}; on_drift keeps it until {}", _whose(), _minute("until")))
         .otherwise("reason")
     )
-    return plan.with_changes(rows.with_columns(decision=decided, reason=told).select(*CHANGES))
+    return plan.with_changes(rows.with_columns(decision=decided, reason=sentence).select(*CHANGES))
+
+
+def _locks(fields: Sequence[ManagedField]) -> dict[str, timedelta | None]:
+    return {managed.field: managed.lock for managed in fields if managed.on_drift is OnDrift.HUMAN_LOCK}
+
+
+def _no_person() -> pl.Expr:
+    return pl.col("human").eq_missing(pl.lit(value=False))
 
 
 def _refusal(plan: ObjectPlan, fields: Sequence[ManagedField], limits: Mapping[str, FieldLimit] | None) -> pl.Expr:
@@ -111,7 +148,7 @@ def _refusal(plan: ObjectPlan, fields: Sequence[ManagedField], limits: Mapping[s
 def _written() -> pl.Expr:
     nobody = pl.format("{}; that was no person, so on_drift overwrites it", _whose())
     over = pl.format("{}; its lock ended on {}", _whose(), _minute("until"))
-    return pl.when(pl.col("human").eq_missing(pl.lit(value=False))).then(nobody).otherwise(over)
+    return pl.when(_no_person()).then(nobody).otherwise(over)
 
 
 def _whose() -> pl.Expr:

@@ -22,13 +22,14 @@ _SCHEMA: Schema = {
     "author": pl.String,
     "changed_at": pl.String,
     "human": pl.Boolean,
+    "asked_at": pl.String,
 }
 _NAMES = ", ".join(_SCHEMA)
-_INSTANTS = ("seen_at", "changed_at")
+_INSTANTS = ("seen_at", "changed_at", "asked_at")
 
 
 def drifts(database: Database, connector: str, object_name: str) -> pl.DataFrame:
-    """Give record, field, value, seen_at, author, changed_at, human of an object; the instants as instants."""
+    """Give record, field, value, seen_at, author, changed_at, human, asked_at of an object; instants as instants."""
     object_id = objects.find(database, connector, object_name)
     if object_id is None:
         frame = pl.DataFrame(schema=_SCHEMA)

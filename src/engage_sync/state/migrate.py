@@ -12,7 +12,7 @@ from engage_sync.errors import Locked, Mistake, Unreachable
 from engage_sync.state.backend import Connection
 from engage_sync.state.database import Database
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision in `migrations/versions`. Known here so that Alembic is imported only when there is work."""
 VERSION_TABLE = "engage_schema"
 _FOLDER = Path(__file__).with_name("migrations")

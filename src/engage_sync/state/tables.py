@@ -256,7 +256,7 @@ class FailureRow(SQLModel, table=True):
 
 class DriftRow(SQLModel, table=True):
     """A managed field that somebody else set: the value, when it was first seen, and who set it when, as far as the CRM
-    tells."""
+    told at `asked_at`."""
 
     __tablename__: ClassVar[str] = "engage_drift"
     __table_args__ = (KEYED,)
@@ -269,6 +269,7 @@ class DriftRow(SQLModel, table=True):
     author: str | None = Field(sa_type=Text)
     changed_at: str | None
     human: bool | None
+    asked_at: str | None
 
 
 class RunDriftRow(SQLModel, table=True):

@@ -14,17 +14,14 @@ import polars as pl
 
 from engage_sync.connectors.base import Status
 from engage_sync.core.definitions import ManagedField, ObjectMap, OnDrift
+from engage_sync.core.ownership import MARGIN
 from engage_sync.core.values import canonical
-from engage_sync.events.message import read_instant
-from engage_sync.sync.drift import ASKED, TOLD, ask
+from engage_sync.sync.drift import ASKED, TOLD, ask, stamped
 from engage_sync.sync.push import UNCLAIMED, Target, ended
 from engage_sync.sync.wiring import Workspace
 
-MARGIN = timedelta(minutes=10)
-"""A CRM's search shows a change up to so much later, and its clock and ours may differ (crm-apis §B5)."""
-LIKELY = (OnDrift.OVERWRITE, OnDrift.FILL_BLANK)
-"""The policies under which a value that is most likely ours counts as ours for a while. Under the others it must be
-certain: else a person's value would be lost."""
+ASKABLE = timedelta(days=30)
+"""So long after a run it is asked who set what that run had meant, until the CRM answers."""
 _INSTANT = pl.Datetime("us", "UTC")
 _TEXTS = ("record", "field", "value", "before")
 _FOUND = {**dict.fromkeys(_TEXTS, pl.String()), "run": pl.Int64(), "was_ours": pl.Boolean()}
@@ -63,28 +60,30 @@ def recognised(
 ) -> Claims:
     """Find what runs without an answer wrote. `intents`, `written` and `records` are as the state gives them.
 
-    Where a policy asks for more than likelihood, the CRM is asked (`telling`) who set the field when: it was that run
-    if that was before it was over, and no person. Where the CRM does not tell, it is certain where nobody changed the
-    record after that run was over, however long ago that is, and we wrote nothing else there since.
+    Under `overwrite` what is most likely ours counts as ours, for a while. Under every other policy a person's value
+    would be lost by that, so the CRM is asked (`telling`) who set the field when: it was that run if that was before it
+    was over, and surely nobody else. What is not answered stays open for ASKABLE. Where the CRM cannot tell, or only
+    who changed the record last, nobody may have changed the record after that run was over, however long ago that is,
+    and we must have written nothing else there since.
     """
     nothing = intents.select(_PLACE).clear()
     if intents.is_empty():
         return Claims(pl.DataFrame(schema=_FOUND), intents, nothing)
     held = _held(intents, written, records, object_map.write, datetime_digits=datetime_digits)
     over = pl.col("until") + MARGIN
-    fresh = pl.col("until") >= pl.lit(now - UNCLAIMED, _INSTANT)
     untouched = (pl.col("stamp") <= over).fill_null(value=False)
-    ours = held.filter(pl.col("likely") & (untouched | fresh))
-    asked = held.filter(~pl.col("likely"))
+    ours = held.filter(pl.col("likely") & (untouched | (pl.col("until") >= pl.lit(now - UNCLAIMED, _INSTANT))))
+    asked = held.filter(~pl.col("likely")).sort("until", descending=True, maintain_order=True)
     open_ = nothing
     if not asked.is_empty():
         told = telling(object_map, asked.select(_PLACE).unique(maintain_order=True))
-        told = told.select(*_PLACE, "changed_at", "human", said=pl.lit(value=True))
         answered = asked.join(told, on=_PLACE, how="left", maintain_order="left")
-        in_time = pl.coalesce(pl.col("changed_at") <= over, untouched & ~pl.col("overtaken"))
-        found = answered.filter(in_time & pl.col("human").ne_missing(pl.lit(value=True)))
-        unsaid = answered.filter(pl.col("said").is_null() & fresh).join(found, on=_PLACE, how="anti")
-        ours = pl.concat([ours, found.select(ours.columns)])
+        waits = pl.col("of_record").is_null() & (pl.col("until") >= pl.lit(now - ASKABLE, _INSTANT))
+        of_field = pl.when(pl.col("of_record").eq_missing(pl.lit(value=False))).then(pl.col("changed_at") <= over)
+        in_time = pl.coalesce(of_field, untouched & ~pl.col("overtaken"))
+        nobody_else = pl.col("human").ne_missing(pl.lit(value=True)) & pl.col("ours").ne_missing(pl.lit(value=False))
+        unsaid = answered.filter(waits)
+        ours = pl.concat([ours, answered.filter(~waits & in_time & nobody_else).select(ours.columns)])
         intents = intents.join(unsaid, on=["record", "run"], how="anti", maintain_order="left")
         open_ = unsaid.select(_PLACE).unique(maintain_order=True)
     return Claims(ours.unique(_PLACE, keep="first", maintain_order=True).select(*_FOUND), intents, open_)
@@ -103,7 +102,7 @@ def _held(
     whether that run was `overtaken`: we have written something else there since, as far as can be told."""
     found = [pl.DataFrame(schema=_HELD)]
     live = records.join(intents.select("record").unique(), on="record", how="semi")
-    live = live.with_columns(stamp=pl.Series([read_instant(text or "") for text in live["updated_at"]], dtype=_INSTANT))
+    live = live.join(stamped(live), on="record", maintain_order="left")
     for managed in fields:
         last, seen, meant, stood = (pl.col(name) for name in ("last", "seen", "c.value", "c.before"))
         known = written.select("record", last=f"last.{managed.field}")
@@ -118,7 +117,7 @@ def _held(
         )
         holds = seen.eq_missing(meant) & seen.ne_missing(last) & meant.ne_missing(stood)
         overtaken = last.ne_missing(stood) & (pl.col("was_ours") | last.is_not_null())
-        likely = pl.lit(managed.on_drift in LIKELY)
+        likely = pl.lit(managed.on_drift is OnDrift.OVERWRITE)
         found.append(sides.filter(holds).with_columns(likely=likely, overtaken=overtaken).select(*_HELD))
     return pl.concat(found)
 

@@ -14,7 +14,7 @@ import structlog
 from engage_sync.connectors.base import Author, Connector, Kind
 from engage_sync.core.definitions import ObjectMap, OnDrift
 from engage_sync.core.fitting import FieldLimit
-from engage_sync.core.ownership import INSTANT, KNOWN, drifting, lapsed, met, owned
+from engage_sync.core.ownership import INSTANT, KNOWN, answered, doubtful, drifting, met, owned
 from engage_sync.core.plan import DEFERRED, EXECUTED, Bucket, ObjectPlan
 from engage_sync.errors import EngageError
 from engage_sync.events.message import read_instant
@@ -36,17 +36,23 @@ LISTING: Mapping[str, pl.DataType] = {
 waiting (the CRM refused the write before), rolled_back, or how the write ended otherwise."""
 _NOT_SENT = {"drift_kept": "kept", DEFERRED: Bucket.HELD.value}
 """Outcomes of what was not to be sent; that of any other decision is called like the decision."""
-TOLD: Mapping[str, pl.DataType] = {name: KNOWN[name] for name in ("record", "field", "author", "changed_at", "human")}
+TOLD: Mapping[str, pl.DataType] = {
+    **{name: KNOWN[name] for name in ("record", "field", "author", "changed_at", "human")},
+    "ours": pl.Boolean(),
+    "of_record": pl.Boolean(),
+}
+"""What the CRM tells of a field, as `Author` has it."""
 _ONE = ["record", "field"]
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """Drifting fields of one object that were never asked about: record and field, the newest first."""
+    """Drifting fields of one object that were never asked about: record and field, the newest first; asked `at`."""
 
     connector: Connector
     kind: Kind
     key: ObjectKey
+    at: datetime
     unasked: pl.DataFrame
 
 
@@ -58,6 +64,8 @@ class Onlooker:
     run: int
     keeps: bool
     known: dict[ObjectKey, pl.DataFrame] = field(default_factory=dict)
+    heard: dict[ObjectKey, pl.DataFrame] = field(default_factory=dict)
+    """What was told in this run: nothing is asked twice."""
     ended: dict[ObjectKey, Mapping[str, Bucket]] = field(default_factory=dict)
     left: int = ASKED
     later: list[_Question] = field(default_factory=list)
@@ -80,24 +88,27 @@ class Onlooker:
             return plan
         found = met(drift, stored, as_of=as_of)
         locked = pl.col("field").is_in([one.field for one in object_map.write if one.on_drift is OnDrift.HUMAN_LOCK])
-        unasked, kind = _unasked(found, records), kind_of(object_map, connector.limits)
-        self.later.append(_Question(connector, kind, (plan.connector, plan.object), unasked.filter(~locked)))
-        again = self._told(connector, kind, _unasked(found, records, lapsed(object_map.write, as_of)))
-        found = _with(found, again.filter(pl.col("human")))  # a person typed the same anew: the lock begins with that
-        found = _with(found, self._told(connector, kind, unasked.filter(locked)))
+        kind = kind_of(object_map, connector.limits)
+        stamps = stamped(records.join(found, on="record", how="semi", maintain_order="left"))
+        unasked = _newest_first(found.filter(pl.col("author").is_null()), stamps)
+        self.later.append(_Question(connector, kind, (plan.connector, plan.object), as_of, unasked.filter(~locked)))
+        found = answered(found, self._told(connector, kind, unasked.filter(locked)), at=as_of)
+        unsure = doubtful(found, stamps, object_map.write, as_of=as_of)
+        told = self._told(connector, kind, unsure)
+        found, unsure = answered(found, told, at=as_of), unsure.join(told, on=_ONE, how="anti", maintain_order="left")
         if self.keeps:
             self._keep(plan, found.select(*KNOWN), stored)
         self.known[plan.connector, plan.object] = found
-        return owned(plan, object_map.write, found, as_of=as_of, limits=limits)
+        return owned(plan, object_map.write, found, unsure, as_of=as_of, limits=limits)
 
     def ask_rest(self) -> None:
         """Ask about the fields that no decision depends on, as far as the run's questions go, and keep the answers."""
         for one in self.later:
             told = self._told(one.connector, one.kind, one.unasked)
-            met = self.known[one.key] = _with(self.known[one.key], told)
+            met = self.known[one.key] = answered(self.known[one.key], told, at=one.at)
             if self.keeps:
-                answered = met.join(told, on=_ONE, how="semi", maintain_order="left").select(*KNOWN)
-                self.workspace.state.change_drifts(*one.key, answered, answered.clear(), self.run)
+                news = met.join(told, on=_ONE, how="semi", maintain_order="left").select(*KNOWN)
+                self.workspace.state.change_drifts(*one.key, news, news.clear(), self.run)
         self.later.clear()
 
     def told(self, connector: Connector, object_map: ObjectMap, places: pl.DataFrame) -> pl.DataFrame:
@@ -105,11 +116,16 @@ class Onlooker:
         return self._told(connector, kind_of(object_map, connector.limits), places)
 
     def _told(self, connector: Connector, kind: Kind, unasked: pl.DataFrame) -> pl.DataFrame:
-        """Ask about as many fields as the run has questions left. A call that fails takes nothing from them: the other
-        fields are asked about."""
-        told = ask(connector, kind, unasked.head(self.left))
+        """Ask about as many fields as the run has questions left, and give what was told before as it was told. A call
+        that fails takes nothing from them: the other fields are asked about."""
+        if unasked.is_empty():
+            return pl.DataFrame(schema=TOLD)
+        key = (connector.name, kind.object)
+        heard = self.heard.get(key, pl.DataFrame(schema=TOLD))
+        told = ask(connector, kind, unasked.join(heard, on=_ONE, how="anti", maintain_order="left").head(self.left))
         self.left -= told.height
-        return told
+        self.heard[key] = pl.concat([heard, told])
+        return self.heard[key].join(unasked, on=_ONE, how="semi", maintain_order="left")
 
     def _keep(self, plan: ObjectPlan, met: pl.DataFrame, stored: pl.DataFrame) -> None:
         """Keep what is new, and drop what is gone. Drift that is to be overwritten is kept if it was asked for."""
@@ -150,7 +166,8 @@ class Onlooker:
     def _listed(self, plan: ObjectPlan, otherwise: str) -> pl.DataFrame:
         """List what was met of one plan, whatever later passes decided about it."""
         key = (plan.connector, plan.object)
-        known = self.known.get(key, pl.DataFrame(schema=KNOWN)).select(*TOLD, "seen_at")
+        known = self.known.get(key, pl.DataFrame(schema=KNOWN))
+        known = known.select(*_ONE, "author", "changed_at", "human", "seen_at")
         rows = plan.changes.join(known, on=_ONE, maintain_order="left")
         if rows.is_empty():
             return pl.DataFrame(schema=LISTING)
@@ -191,23 +208,18 @@ def counted(listing: pl.DataFrame) -> dict[str, dict[str, int]]:
     return {name: {"kept": int(kept), "overwritten": int(over)} for name, kept, over in found.iter_rows()}
 
 
-def _with(met: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
-    """Lay answers over what is known."""
-    return met.join(told, on=_ONE, how="left", maintain_order="left", suffix="_told").select(
-        pl.coalesce(f"{name}_told", name).alias(name) if name in {"author", "changed_at", "human"} else pl.col(name)
-        for name in met.columns
-    )
+def stamped(records: pl.DataFrame) -> pl.DataFrame:
+    """Give the instants at which mirrored records last changed, as far as they tell: record, stamp."""
+    stamps = pl.Series([read_instant(text or "") for text in records["updated_at"]], dtype=INSTANT)
+    return records.select("record", stamp=stamps)
 
 
-def _unasked(met: pl.DataFrame, records: pl.DataFrame, which: pl.Expr | None = None) -> pl.DataFrame:
-    """Give the drift that was never asked about, or that is `which`, the newest first."""
-    open_ = met.filter(pl.col("author").is_null() if which is None else which)
+def _newest_first(open_: pl.DataFrame, stamps: pl.DataFrame) -> pl.DataFrame:
     if open_.is_empty():
         return open_
-    stamps = records.select("record", "updated_at").join(open_, on="record", how="semi")
     joined = open_.join(stamps, on="record", how="left", maintain_order="left")
-    return joined.sort("updated_at", descending=True, nulls_last=True, maintain_order=True)
+    return joined.sort("stamp", descending=True, nulls_last=True, maintain_order=True)
 
 
-def _row(pair: tuple[str, str], author: Author) -> tuple[str, str, str, datetime | None, bool | None]:
-    return (*pair, author.name or "", read_instant(author.at or ""), author.human)
+def _row(pair: tuple[str, str], author: Author) -> tuple[object, ...]:
+    return (*pair, author.name or "", read_instant(author.at or ""), author.human, author.ours, author.of_record)

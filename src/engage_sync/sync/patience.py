@@ -21,8 +21,8 @@ class Patience:
     """Counts how often each job has failed in a row. A daemon that begins begins to count anew."""
 
     def __init__(self) -> None:
-        self._pauses: dict[str, tuple[datetime | None, timedelta]] = {}
-        """By job, when it started that failed last, and the pause after that."""
+        self._pauses: dict[str, tuple[datetime | None, timedelta | None]] = {}
+        """By job, when it started that failed last, and the pause after that; None: it was left to its schedule."""
 
     def after(self, job: Job, now: datetime) -> Job:
         """Give a job that has just ended with the instant that it is due at. One that a quota ended waits for that; one
@@ -32,10 +32,10 @@ class Patience:
         if job.exit != Unreachable.exit_code or job.status != "failed":
             self._pauses.pop(job.name, None)
             return job
-        started, pause = self._pauses.get(job.name, (None, FIRST / 2))
+        started, pause = self._pauses.get(job.name, (None, None))
         if started is None or started != job.started_at:  # else it is asked again about one failure
-            pause = min(2 * pause, timedelta(days=1))
+            pause = FIRST if pause is None else min(2 * pause, timedelta(days=1))
+            if " " in job.schedule and pause > OFF_THE_CLOCK:
+                pause = None
             self._pauses[job.name] = job.started_at, pause
-        if " " in job.schedule and pause > OFF_THE_CLOCK:
-            return job
-        return replace(job, due=min(job.due, now + pause))
+        return job if pause is None else replace(job, due=min(job.due, now + pause))

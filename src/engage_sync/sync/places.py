@@ -17,7 +17,7 @@ from engage_sync.core.assess import Verdicts
 from engage_sync.core.definitions import Entity, ObjectMap
 from engage_sync.core.fitting import FieldLimit
 from engage_sync.core.matching import AMBIGUOUS
-from engage_sync.core.ownership import drifting, met, owned
+from engage_sync.core.ownership import doubtful, drifting, met, owned
 from engage_sync.core.plan import ObjectPlan
 from engage_sync.core.population import Population
 from engage_sync.core.wanted import wanted
@@ -25,6 +25,7 @@ from engage_sync.state.links import CONTESTED
 from engage_sync.sync.addresses import record_urls
 from engage_sync.sync.confinement import recorded_members
 from engage_sync.sync.deciding import Others, Sides, decide
+from engage_sync.sync.drift import stamped
 from engage_sync.sync.failures import described, with_failures
 from engage_sync.sync.field_limits import kept_limits, room_of
 from engage_sync.sync.views import Shown
@@ -131,12 +132,14 @@ def _owned(
     as_of: datetime,
     plan: ObjectPlan,
     object_map: ObjectMap,
-    records: pl.DataFrame,  # noqa: ARG001  as `deciding.Owning` has it: a cycle asks the CRM about these
+    records: pl.DataFrame,
     limits: Mapping[str, FieldLimit] | None,
 ) -> ObjectPlan:
     """Decide about what somebody else set by what earlier runs found out about it."""
-    stored = workspace.state.drifts(plan.connector, plan.object)
-    return owned(plan, object_map.write, met(drifting(plan), stored, as_of=as_of), as_of=as_of, limits=limits)
+    found = met(drifting(plan), workspace.state.drifts(plan.connector, plan.object), as_of=as_of)
+    stamps = stamped(records.join(found, on="record", how="semi", maintain_order="left"))
+    unsure = doubtful(found, stamps, object_map.write, as_of=as_of)
+    return owned(plan, object_map.write, found, unsure, as_of=as_of, limits=limits)
 
 
 def _sides(workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, shown: Shown, record: str) -> Sides:
