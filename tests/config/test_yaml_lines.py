@@ -155,3 +155,12 @@ def test_any_bytes_give_a_document_or_problems_with_lines(content: str | bytes) 
     document, problems = read_document("f.yaml", data)
     assert all(problem.line is not None and problem.line >= 1 for problem in problems)
     assert isinstance(document.data, dict)
+
+
+def test_what_a_reader_changes_is_its_own() -> None:
+    content = b"a: {b: [1]}\na: 2\n"
+    document, problems = read_document("f", content)
+    document.data["a"] = 3
+    problems.clear()
+    again, found = read_document("f", content)
+    assert (again.data, len(found)) == ({"a": {"b": [1]}}, 1)

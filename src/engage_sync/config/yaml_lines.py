@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TypeAlias
 
 import yaml
@@ -99,7 +101,14 @@ class _Node:
 
 
 def read_document(file: str, content: bytes) -> tuple[Document, list[Problem]]:
-    """Read one file's content. With problems the document holds what could be read, perhaps nothing."""
+    """Read one file's content. With problems the document holds what could be read, perhaps nothing. A command reads its
+    files several times, and parses them once."""
+    document, problems = _parsed(file, content)
+    return replace(document, data=deepcopy(document.data)), list(problems)
+
+
+@lru_cache(maxsize=32)
+def _parsed(file: str, content: bytes) -> tuple[Document, Sequence[Problem]]:
     try:
         text = decoded(content)
         reader = _Reader(file, text)
