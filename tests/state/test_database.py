@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import select
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -9,9 +11,11 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.pq import PGconn, PollingStatus
 
 from engage_sync.errors import Mistake, Unreachable
-from engage_sync.state.database import Database
+from engage_sync.state.database import Database, backend_of
+from engage_sync.state.postgresql import PostgreSQL
 from engage_sync.state.sqlite import SQLite
 from engage_sync.state.store import State
 from tests.forks import fork
@@ -234,3 +238,23 @@ def test_a_closed_state_stays_closed(place: Place) -> None:
     if place.dialect == "sqlite":
         open_files = {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
         assert str(place.file()) not in open_files
+
+
+@pytest.mark.parametrize(
+    ("written", "timeout"),
+    [("u:p%3F@127.0.0.1:PORT/d", 30_000), ("127.0.0.1:PORT/d?sslmode=disable&tcp_user_timeout=5000", 5_000)],
+)
+def test_a_server_whose_machine_is_gone_is_noticed(written: str, timeout: int) -> None:
+    """By the options of the socket itself, of a connection to somebody who never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = "postgresql+psycopg://" + written.replace("PORT", str(server.getsockname()[1]))
+        backend = backend_of(url)
+        assert isinstance(backend, PostgreSQL)
+        begun = PGconn.connect_start(backend.uri.encode())
+        while begun.connect_poll() == PollingStatus.WRITING:
+            select.select([], [begun.socket], [], 5)
+        with socket.socket(fileno=os.dup(begun.socket)) as line:
+            assert line.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            options = [socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT]
+            assert [line.getsockopt(socket.IPPROTO_TCP, one) for one in options] == [15, 5, 3, timeout]
+        begun.finish()

@@ -101,8 +101,8 @@ class _Node:
 
 
 def read_document(file: str, content: bytes) -> tuple[Document, list[Problem]]:
-    """Read one file's content. With problems the document holds what could be read, perhaps nothing. A command reads its
-    files several times, and parses them once."""
+    """Read one file's content. With problems the document holds what could be read, perhaps nothing. What was read
+    before is not parsed again."""
     document, problems = _parsed(file, content)
     return replace(document, data=deepcopy(document.data)), list(problems)
 

@@ -9,7 +9,7 @@ import os
 import re
 import select
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -40,6 +40,16 @@ _OF_RUN = (
 """The run lock among the locks of the server; its parameter is `_RUN`."""
 
 
+_ATTENDED: Mapping[str, object] = {
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""Seconds, their number, and milliseconds after which a connection is given up whose server's machine is gone, as after
+a failover: by itself the kernel waits for a quarter of an hour, and without end where nothing is on its way."""
+
+
 class PostgreSQL(Backend):
     """The database of a `postgresql+psycopg://` URL."""
 
@@ -53,12 +63,12 @@ class PostgreSQL(Backend):
     as_document = "::jsonb"
 
     def __init__(self, uri: str) -> None:
-        self.uri = uri
         try:
             known = psycopg.conninfo.conninfo_to_dict(uri)
         except psycopg.ProgrammingError:
             # The driver's words quote the URL, password and all.
             raise Mistake("`database` is no PostgreSQL URL; special characters in it must be percent-encoded") from None
+        self.uri = _attended(uri, known)
         self._lock: psycopg.Connection[tuple[object, ...]] | None = None
         self._owner = ""
         self._guard = threading.Lock()
@@ -217,3 +227,10 @@ def _held_by(connection: psycopg.Connection[tuple[object, ...]]) -> str:
         (_RUN,),
     ).fetchone()
     return f"another run holds the lock: {holder[0]}" if holder else "another run holds the lock"
+
+
+def _attended(uri: str, known: Mapping[str, object]) -> str:
+    """Give the URL with the options that it leaves out of those that notice a server which is gone."""
+    more = {name: str(value) for name, value in _ATTENDED.items() if name not in known}
+    told = uri + ("&" if "?" in uri else "?") + "&".join(f"{name}={value}" for name, value in more.items())
+    return told if more and psycopg.conninfo.conninfo_to_dict(told) == {**known, **more} else uri
