@@ -311,7 +311,9 @@ def test_whoever_leads_is_killed_and_nothing_shows(stage: Stage, tmp_path: Path)
     leader.leads()
     standby = stage.begin()
     for kill in range(KILLS):
-        standby.hears("STATUS=standing by")
+        if not standby.hears("STATUS=").startswith("STATUS=standing by"):
+            leader, standby = standby, leader  # on a busy machine the leader was late with its lease of a second
+            standby.hears("STATUS=standing by")
         stage.wave()
         if kill == KILLS - 1:  # what one has told, the other does not tell again
             stage.crm.faults.add(Fault("invalid_token", times=None))

@@ -196,9 +196,14 @@ class Database:
     def _take(self) -> Connection:
         while (spare := self._connections.take()) is not None:
             connection, idle = spare
-            if self.backend.alive(connection, idle):
+            alive = False
+            try:
+                alive = self.backend.alive(connection, idle)
+            finally:
+                if not alive:
+                    connection.close()
+            if alive:
                 return connection
-            connection.close()
             self._close_spare()  # what ended this one, as a server's restart does, has ended the others
         return self.backend.connect()
 

@@ -16,7 +16,7 @@ from engage_sync.connectors.base import Status
 from engage_sync.core.definitions import ManagedField, ObjectMap, OnDrift
 from engage_sync.core.ownership import MARGIN
 from engage_sync.core.values import canonical
-from engage_sync.sync.drift import ASKED, TOLD, ask, stamped
+from engage_sync.sync.drift import ASKED, ask, stamped
 from engage_sync.sync.push import UNCLAIMED, Target, ended
 from engage_sync.sync.wiring import Workspace
 
@@ -30,11 +30,6 @@ _PLACE = ("record", "field")
 
 Telling = Callable[[ObjectMap, pl.DataFrame], pl.DataFrame]
 """Asks the CRM who set some fields (record, field) when; gives drift's TOLD, only what was answered."""
-
-
-def silent(object_map: ObjectMap, places: pl.DataFrame) -> pl.DataFrame:  # noqa: ARG001  as `Telling` has it
-    """Ask nobody."""
-    return pl.DataFrame(schema=TOLD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,7 @@ def recognised(
     *,
     now: datetime,
     datetime_digits: int,
-    telling: Telling = silent,
+    telling: Telling,
 ) -> Claims:
     """Find what runs without an answer wrote. `intents`, `written` and `records` are as the state gives them.
 

@@ -16,7 +16,7 @@ from engage_sync.core.fitting import FieldLimit
 from engage_sync.core.plan import ObjectPlan, plan_object
 from engage_sync.core.undo import disowned, followed, kept_undone, unfinished
 from engage_sync.core.unique_ids import refuse_taken
-from engage_sync.sync.claims import Claims, Telling, claimed, laid_over, recognised, silent, untold
+from engage_sync.sync.claims import Claims, Telling, claimed, laid_over, recognised, untold
 from engage_sync.sync.inheritance import inherited, overlaid, remembered
 
 Owning = Callable[[ObjectPlan, ObjectMap, pl.DataFrame, Mapping[str, FieldLimit] | None], ObjectPlan]
@@ -29,7 +29,7 @@ class Others:
     ask who set them (`telling`)."""
 
     owning: Owning
-    telling: Telling = silent
+    telling: Telling
 
 
 @dataclass(frozen=True, slots=True)

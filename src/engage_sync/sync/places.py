@@ -17,7 +17,7 @@ from engage_sync.core.assess import Verdicts
 from engage_sync.core.definitions import Entity, ObjectMap
 from engage_sync.core.fitting import FieldLimit
 from engage_sync.core.matching import AMBIGUOUS
-from engage_sync.core.ownership import doubtful, drifting, met, owned
+from engage_sync.core.ownership import drifting, met, owned
 from engage_sync.core.plan import ObjectPlan
 from engage_sync.core.population import Population
 from engage_sync.core.wanted import wanted
@@ -25,7 +25,7 @@ from engage_sync.state.links import CONTESTED
 from engage_sync.sync.addresses import record_urls
 from engage_sync.sync.confinement import recorded_members
 from engage_sync.sync.deciding import Others, Sides, decide
-from engage_sync.sync.drift import stamped
+from engage_sync.sync.drift import TOLD
 from engage_sync.sync.failures import described, with_failures
 from engage_sync.sync.field_limits import kept_limits, room_of
 from engage_sync.sync.views import Shown
@@ -108,7 +108,8 @@ def _fields(
     """Give every managed field of the linked record: what is wanted, what the CRM holds, what a push would do."""
     state = workspace.state
     sides = _sides(workspace, file, object_map, shown, record)
-    plan, _ = decide(object_map, sides, others=Others(partial(_owned, workspace, when.as_of)), now=when.now)
+    others = Others(partial(_owned, workspace, when.as_of), partial(_told_before, workspace, file.name))
+    plan, _ = decide(object_map, sides, others=others, now=when.now)
     told = None if sides.limits is None else described(object_map.write, sides.limits)
     plan = with_failures(state, plan, told, now=when.now, retrying=False)
     mine = plan.changes.filter(pl.col("record") == record).select("field", "decision", "reason")
@@ -132,14 +133,21 @@ def _owned(
     as_of: datetime,
     plan: ObjectPlan,
     object_map: ObjectMap,
-    records: pl.DataFrame,
+    records: pl.DataFrame,  # noqa: ARG001  as `deciding.Owning` has it: a cycle asks the CRM about these
     limits: Mapping[str, FieldLimit] | None,
 ) -> ObjectPlan:
     """Decide about what somebody else set by what earlier runs found out about it."""
     found = met(drifting(plan), workspace.state.drifts(plan.connector, plan.object), as_of=as_of)
-    stamps = stamped(records.join(found, on="record", how="semi", maintain_order="left"))
-    unsure = doubtful(found, stamps, object_map.write, as_of=as_of)
-    return owned(plan, object_map.write, found, unsure, as_of=as_of, limits=limits)
+    return owned(plan, object_map.write, found, found.clear(), as_of=as_of, limits=limits)
+
+
+def _told_before(workspace: Workspace, connector: str, object_map: ObjectMap, places: pl.DataFrame) -> pl.DataFrame:
+    """Tell what earlier runs were told of who set some fields (record, field): what they kept was not ours. Of all else
+    nothing is told, as by a CRM that cannot tell."""
+    stored = workspace.state.drifts(connector, object_map.object).drop_nulls("author")
+    known = stored.select("record", "field", "author", "changed_at", "human", ours=pl.lit(value=False))
+    told = places.join(known, on=["record", "field"], how="left", maintain_order="left")
+    return told.with_columns(pl.col("author").fill_null(""), of_record=pl.lit(value=False)).select(*TOLD)
 
 
 def _sides(workspace: Workspace, file: ConnectorFile, object_map: ObjectMap, shown: Shown, record: str) -> Sides:
