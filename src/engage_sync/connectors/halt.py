@@ -64,8 +64,10 @@ class Halt:
             yield
             return
 
+        why = f"ended by {number.name}"  # not in the handler: it may be called while an exception is on its way
+
         def ask(_number: int, _frame: FrameType | None) -> None:
-            self.stop(f"ended by {number.name}")
+            self.stop(why)
 
         before = signal.signal(number, ask)
         try:
