@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,8 @@ from engage_sync.config.project import load
 from engage_sync.sync.machine_zone import machine_timezone
 from engage_sync.sync.wiring import connector_types
 from tests.cli.conftest import Run
-from tests.forks import PROGRAM, fork
+from tests.terminal import CTRL_C, seated
 
-ON_A_TERMINAL = f"""\
-import os, sys
-os.dup2(os.open(sys.argv.pop(1), os.O_RDWR), 0)
-sys.stdin = open(0)
-{PROGRAM}
-"""
 PLAIN = {"TZ": "America/Lima", "NO_COLOR": "1"}
 
 
@@ -115,13 +108,10 @@ def test_events_are_a_store_or_files_to_import(run: Run, tmp_path: Path) -> None
 
 
 def test_on_a_terminal_it_asks_and_asks_again(tmp_path: Path) -> None:
-    ours, its = pty.openpty()
-    asked = fork(ON_A_TERMINAL, os.ttyname(its), "init", str(tmp_path / "a"), environment={**os.environ, **PLAIN})
-    os.write(ours, b"pipedrive\nhubspot, salesforce\nsandbox\nnowhere\n\nMars/Base\n\n\n")
-    out, err = asked.communicate(timeout=60)
-    os.close(its)
-    os.close(ours)
-    assert asked.returncode == 0, err
+    with seated("init", str(tmp_path / "a"), environment={**os.environ, **PLAIN}) as person:
+        person.type("pipedrive\nhubspot, salesforce\nsandbox\nnowhere\n\nMars/Base\n\n\n")
+        out, err = person.process.communicate(timeout=60)
+    assert person.process.returncode == 0, err
     assert "wrote" in out
     for said in ("'pipedrive'; there are hubspot, salesforce", "an address that begins with https://", "Mars/Base"):
         assert said in err
@@ -136,6 +126,14 @@ def test_on_a_terminal_it_asks_and_asks_again(tmp_path: Path) -> None:
             "HUBSPOT_ACCESS_TOKEN=pat-na1-sandbox\nSALESFORCE_LOGIN_URL=\nSALESFORCE_CLIENT_ID=\nSALESFORCE_CLIENT_SECRET=\n"
         )
     )
+
+
+def test_ctrl_c_ends_a_question(tmp_path: Path) -> None:
+    with seated("init", str(tmp_path / "a"), environment={**os.environ, **PLAIN}) as person:
+        person.asked("[hubspot]: ")
+        person.type(CTRL_C)
+        assert person.process.wait(20) == 130
+    assert not (tmp_path / "a").exists()
 
 
 def test_the_zone_of_the_machine(tmp_path: Path) -> None:

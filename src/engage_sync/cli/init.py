@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.markup import escape
 
+from engage_sync.cli.asking import answered, somebody_there
 from engage_sync.cli.options import HERE, AsJson
 from engage_sync.cli.output import print_json, say
 from engage_sync.errors import Mistake
@@ -55,7 +55,7 @@ def init(
     """Start a project: commented configuration, a ready-made model, one file per CRM."""
     from engage_sync.sync import project_files  # noqa: PLC0415  start-up: --help needs none of it
 
-    asking = not as_json and sys.stdin.isatty()
+    asking = not as_json and somebody_there()
     chosen = crm or _crms(project_files.crms(), asking=asking)
     addresses = _addresses(chosen, base_url or [], sandbox=sandbox)
     if asking and not addresses:
@@ -186,7 +186,7 @@ def _events(answer: str | None) -> tuple[str | None, str | None]:
 def _ask(question: str, default: str, read: Callable[[str], Answer]) -> Answer:
     """Ask until the answer can be read."""
     while True:
-        answer = typer.prompt(question, default=default, err=True)
+        answer = answered(question, default)
         try:
             return read(answer)
         except Mistake as mistake:

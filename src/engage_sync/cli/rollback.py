@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
+from engage_sync.cli.asking import agreed, somebody_there
 from engage_sync.cli.options import HERE, AsJson, ProjectFolder, clock
 from engage_sync.cli.output import print_json, say, table
 from engage_sync.cli.reporting import SHOWN_CHANGES, drawn, end, print_report
 
 if TYPE_CHECKING:
-    from engage_sync.sync.rollback import Undone
+    from engage_sync.sync.rollback import Confirm, Undone
     from engage_sync.sync.undo_plan import Undoing
 
 
@@ -32,16 +33,23 @@ def rollback(
 
     On a terminal it shows them and asks; without one, as in a script, it goes on.
     """
-    from engage_sync.sync import rollback as undoing  # noqa: PLC0415  start-up: --help needs none of it
-    from engage_sync.sync import wiring  # noqa: PLC0415  the same
+    asking = somebody_there() and not plan
 
-    def confirm(planned: Undoing) -> bool:
+    def show(planned: Undoing) -> bool:
         if not as_json:
             _print_plan(planned)
-        return not plan and _agreed(planned)
+        return not plan and (not asking or planned.restores().is_empty())
 
-    with wiring.open_workspace(project) as workspace, drawn(quiet=as_json or sys.stdin.isatty()) as progress:
-        done = undoing.rollback(workspace, run, clock=clock, confirm=confirm, progress=progress)
+    def carried_out(confirm: Confirm) -> Undone:
+        from engage_sync.sync import rollback as undoing  # noqa: PLC0415  start-up: --help needs none of it
+        from engage_sync.sync import wiring  # noqa: PLC0415  the same
+
+        with wiring.open_workspace(project) as workspace, drawn(quiet=as_json or asking) as progress:
+            return undoing.rollback(workspace, run, clock=clock, confirm=confirm, progress=progress)
+
+    done = carried_out(show)
+    if asking:
+        done = _asked(done, carried_out, show)
     if as_json:
         print_json(done.json())
     else:
@@ -49,18 +57,26 @@ def rollback(
     end(done.report)
 
 
+def _asked(done: Undone, carried_out: Callable[[Confirm], Undone], show: Confirm) -> Undone:
+    """Ask a person about what was shown, wherever it is printed to, and carry that out; where it has become another
+    plan, ask again. Nothing waits for the answer: the run that showed it has ended, and another one carries it out."""
+    while _agreed(done.plan):
+        before = done.plan
+        done = carried_out(before.restores_as)
+        if done.plan.restores_as(before):
+            return done
+        typer.echo("What is to be restored has changed while you were asked:", err=True)
+        show(done.plan)
+    return done
+
+
 def _agreed(planned: Undoing) -> bool:
-    """Ask a person, wherever the plan is printed to; without a terminal go on. Ctrl-C ends the command."""
+    """Ask a person, where there is anything to ask about. Ctrl-C ends the command."""
     restores = planned.restores()
-    if restores.is_empty() or not sys.stdin.isatty():
-        return True
+    if restores.is_empty():
+        return False
     records = restores.select("connector", "object", "record").n_unique()
-    try:
-        return typer.confirm(
-            f"Restore {_counted(restores.height, 'value')} of {_counted(records, 'record')}?", err=True
-        )
-    except typer.Abort:
-        raise KeyboardInterrupt from None
+    return agreed(f"Restore {_counted(restores.height, 'value')} of {_counted(records, 'record')}?")
 
 
 def _print_plan(planned: Undoing) -> None:

@@ -39,6 +39,12 @@ class Undoing:
         """Give the changes that are to be written."""
         return self.changes.filter(pl.col("decision") == RESTORE)
 
+    def restores_as(self, other: Undoing) -> bool:
+        """Tell whether it writes just what another plan does."""
+        what = ("connector", "object", "record", "field", "before", "after")
+        ours, theirs = (one.restores().select(what).sort(what[:4]) for one in (self, other))
+        return ours.equals(theirs)
+
 
 @dataclass(slots=True)
 class Taking:
