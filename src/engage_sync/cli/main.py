@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import tempfile
 import traceback
@@ -38,6 +36,7 @@ from engage_sync.cli import (
     test,
     work,
 )
+from engage_sync.cli.output import flush, leave, print_json
 from engage_sync.errors import EXIT_BUG, EXIT_DONE, EXIT_INTERRUPTED, EngageError, Misbehaved, Mistake
 
 USAGE = Mistake.exit_code
@@ -91,7 +90,7 @@ def main() -> None:
     """Run the command line and end the process with the contract's exit code."""
     try:
         code = app(standalone_mode=False)
-        sys.stdout.flush()
+        flush()
     except TyperException as error:
         if error.format_message():  # empty where the help itself has been printed
             _tell(f"{error.format_message()} (`engage-sync --help` lists the commands and their options)", USAGE)
@@ -104,21 +103,15 @@ def main() -> None:
         code = error.exit_code
     except BrokenPipeError:
         code = EXIT_DONE
-        _leave_stdout()
+        leave(sys.stdout)
     except OSError as error:
         _tell(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", Mistake.exit_code)
         code = Mistake.exit_code
-        _leave_stdout()
+        leave(sys.stdout)
     except Exception as error:  # noqa: BLE001  the last door: a bug ends in one line and a report, never a traceback
         _tell(f"this is a bug ({type(error).__name__}); the report {_report(traceback.format_exc())}", EXIT_BUG)
         code = EXIT_BUG
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _leave_stdout() -> None:
-    """Let the interpreter's last flush go nowhere: the reader has gone, or there is no room."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _tell(text: str, code: int) -> None:
@@ -126,8 +119,8 @@ def _tell(text: str, code: int) -> None:
     with suppress(OSError):
         sys.stderr.write(f"engage-sync: {text}\n" if "\n" not in text else f"{text}\n")
         if "--json" in sys.argv:
-            sys.stdout.write(json.dumps({"error": text, "exit": code}, ensure_ascii=False) + "\n")
-            sys.stdout.flush()
+            print_json({"error": text, "exit": code})
+            flush()
 
 
 def _with_answer(error: EngageError) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import IO
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,13 +19,44 @@ WIDE = 160
 FOLDED = 18
 """Columns that a folded text needs at least."""
 
-OUT = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-ERR = Console(stderr=True, highlight=False)
+
+class Outlet(Console):
+    """A console whose reader may go away, as `head` does: the command goes on, and ends with its own exit code."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the rest go nowhere; `Console` would end the process with 1, within a run, too."""
+        leave(self.file)
+
+
+OUT = Outlet(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+ERR = Outlet(stderr=True, highlight=False)
+
+
+def leave(stream: IO[str]) -> None:
+    """Let what is printed from now on, and what waits to be, go nowhere: its reader has gone, or there is no room."""
+    with suppress(OSError), open(os.devnull, "w") as nowhere:  # noqa: PTH123 - a device
+        os.dup2(nowhere.fileno(), stream.fileno())
+
+
+def write(text: str) -> None:
+    """Print a text as it is; a reader that has gone is no error."""
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:
+        leave(sys.stdout)
+
+
+def flush() -> None:
+    """Print what waits to be."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        leave(sys.stdout)
 
 
 def print_json(document: object) -> None:
     """Print one JSON document."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
+    write(json.dumps(document, ensure_ascii=False, default=str) + "\n")
 
 
 def say(text: str) -> None:

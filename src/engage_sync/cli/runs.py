@@ -65,7 +65,8 @@ def runs(
 
 
 def _print_one(answer: JournalAnswer) -> None:
-    about = f"{answer['command']} as of {minute(answer['as_of'])} UTC, {answer['status']} (exit {answer['exit']})"
+    code = "" if answer["exit"] is None else f" (exit {answer['exit']})"
+    about = f"{answer['command']} as of {minute(answer['as_of'])} UTC, {answer['status']}{code}"
     say(f"Run {answer['run']}: {about}{_relation(answer)}")
     if answer["steps"]:
         say(f"  took {', '.join(map(_took, answer['steps']))}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engage_sync.cli.options import HERE, AsJson, AsOf, ProjectFolder, instant
-from engage_sync.cli.output import OUT, print_json, say, table
+from engage_sync.cli.output import OUT, print_json, say, table, write
 from engage_sync.errors import Mistake
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _show_rows(asked: Asked, of: str) -> None:
             texts = views.json_rows(workspace, shown)
             _print_json(texts, as_document=asked.as_json)
         elif asked.format is Format.CSV:
-            sys.stdout.write(rows.csv_text(shown.frame))
+            write(rows.csv_text(shown.frame))
         elif asked.format is Format.PARQUET:
             shown.frame.write_parquet(sys.stdout.buffer)
         else:
@@ -130,7 +130,7 @@ def _show_bars(asked: Asked, what: str) -> None:
         if asked.format is Format.PARQUET:
             frame.write_parquet(sys.stdout.buffer)
         else:
-            sys.stdout.write(frame.write_csv() if asked.format is Format.CSV else frame.write_ndjson())
+            write(frame.write_csv() if asked.format is Format.CSV else frame.write_ndjson())
 
 
 def _show_timeline(asked: Asked, entity: str | None, external_id: str | None) -> None:
@@ -155,10 +155,10 @@ def _show_timeline(asked: Asked, entity: str | None, external_id: str | None) ->
 def _print_json(texts: pl.Series, *, as_document: bool) -> None:
     """Print one JSON document, or one row a line."""
     if as_document:
-        sys.stdout.write("[" + ",".join(texts) + "]\n")
+        write("[" + ",".join(texts) + "]\n")
         return
     for part in (texts[start : start + 10_000] for start in range(0, len(texts), 10_000)):
-        sys.stdout.write("\n".join(part) + "\n")
+        write("\n".join(part) + "\n")
 
 
 def _columns(model: Model, entity: Entity) -> tuple[str, ...]:
