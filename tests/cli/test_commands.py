@@ -183,6 +183,8 @@ def test_import_counts_and_rejects(run: Run, folder: Path, tmp_path: Path) -> No
         (("pull", "salesforce"), "there is no connector named 'salesforce' in this project (connectors: hubspot)"),
         (("import", "nowhere.jsonl"), "nowhere.jsonl"),
         (("compact", "--keep", "long"), "--keep"),
+        (("daemon", "--test-alert"), "config/engage.yaml: no channel is configured: give `alerts.webhook`"),
+        (("daemon", "--test-alert", "--once"), "--test-alert only sends a test; leave out --once"),
         (("synk",), "No such command 'synk'"),
         (("runs", "first"), "Invalid value for '[ID]'"),
         (("sync", "--fast"), "No such option: --fast"),

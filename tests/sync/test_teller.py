@@ -18,7 +18,7 @@ import pytest
 import structlog
 
 from engage_sync.core.alerting import Condition
-from engage_sync.errors import Unreachable
+from engage_sync.errors import Mistake, Unreachable
 from engage_sync.state.store import State
 from engage_sync.sync.alert_channels import NotTold, Unusable, channels
 from engage_sync.sync.alert_line import FIRST_PAUSE, LONGEST_PAUSE, OVERDUE, STUCK
@@ -431,7 +431,8 @@ def test_trying_the_channels(inbox: Inbox, box: Mailbox) -> None:
         (f"mail: {box.name} took it", True),
     ]
     assert "this is a test of the alerts" in texts(inbox)[0]
-    assert try_channels(settings_for(None), "acme")[0][1] is False
+    with pytest.raises(Mistake, match="no channel is configured"):
+        try_channels(settings_for(None), "acme")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from rich.markup import escape
 from engage_sync.cli import logs
 from engage_sync.cli.options import HERE, AsJson, ProjectFolder, clock
 from engage_sync.cli.output import print_json, say
-from engage_sync.errors import Unreachable
+from engage_sync.errors import Mistake, Unreachable
 
 if TYPE_CHECKING:
     from engage_sync.server.serving import Door
@@ -37,6 +37,8 @@ def daemon(
     as_json: AsJson = False,
 ) -> None:
     """Pull, compute and push as scheduled, in the background."""
+    if test_alert and once:
+        raise Mistake("--test-alert only sends a test; leave out --once")
     if test_alert:
         _test_alert(project.resolve(), as_json=as_json)
         return

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from engage_sync.core.alerting import Alert, Change, Condition, Message, advance, joined, messages, told
-from engage_sync.errors import EngageError
+from engage_sync.errors import EngageError, Mistake, Problem
 from engage_sync.sync.alert_channels import CHANNELS, SECONDS, channels, tried
 from engage_sync.sync.alert_line import Line
 from engage_sync.sync.alerts import STATE
@@ -147,9 +147,13 @@ class Teller:
 
 
 def try_channels(settings: AlertSettings, place: str, seconds: float = SECONDS) -> list[tuple[str, bool]]:
-    """Send a message that says it is a test to each channel; give a sentence for each, and whether it went out."""
+    """Send a message that says it is a test to each channel; give a sentence for each, and whether it went out. Raises
+    Mistake where there is no channel."""
     now = datetime.now(UTC)
     sentence = "nothing: this is a test of the alerts\nnothing; alerts of this project arrive here."
     change = Change("test", now, sentence, now, None, CHANNELS)
     found = tried(settings, Message(f"test-{now:%Y%m%d%H%M%S}", now, (change,)), place, seconds)
-    return list(found) or [("no channel is configured: give `alerts.webhook` or `alerts.mail`", False)]
+    if not found:
+        what = "no channel is configured: give `alerts.webhook` or `alerts.mail`"
+        raise Mistake([Problem(what, "config/engage.yaml")])
+    return list(found)
