@@ -323,7 +323,7 @@ ELSEWHERE = {
     "an alert was refused; the others go on": "tests/sync/test_teller.py",
     "this is a bug (": "tests/sync/test_work.py",
     "No space left on the disk of the event store": "by hand: a full tmpfs, which only root can mount",
-    "may not be read or written": "by hand: another user, whom only root can become",
+    "may not be read or written": "tests/events/test_importing.py",
 }
 """What is quoted, and the test that provokes it."""
 

@@ -283,6 +283,31 @@ def big(folder: Path) -> int:
     return count
 
 
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("a.jsonl", r"a\.jsonl is a file, not a folder; correct `events\.store`"),
+        ("a.jsonl/events", r"cannot be made there: .*a\.jsonl: it is a file, not a folder"),
+        ("/proc/x/events", "cannot be made there: /proc/x: No such file"),
+    ],
+)
+def test_a_place_where_no_store_can_be(tmp_path: Path, place: str, words: str) -> None:
+    path = written(tmp_path / "a.jsonl", line(1))
+    with pytest.raises(Mistake, match=words):
+        import_paths(EventStore(tmp_path / place), [path], now=NOW, rejects=tmp_path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_store_of_another_user(tmp_path: Path) -> None:
+    """Whoever runs the tests, the child may not look into the folder."""
+    (tmp_path / "events").mkdir(mode=0)
+    looking = "import os, sys; from engage_sync.events.store import EventStore; os.getuid() or os.setuid(65534)"
+    process = fork(f"{looking}; EventStore(sys.argv[1]).exists()", str(tmp_path / "events" / "deep"))
+    _, error = process.communicate(timeout=60)
+    assert "Mistake: The event store" in error
+    assert "may not be read or written: [Errno 13]" in error
+
+
 def test_a_file_that_may_not_grow_is_a_full_disk(project: Project, tmp_path: Path) -> None:
     """A limit on file size breaks the write like a full disk does; the store stays as it was and leaves nothing."""
     small = written(tmp_path / "small.jsonl", line(-1))

@@ -16,7 +16,7 @@ from engage_sync.core.definitions import Activity, Entity, Metric, MetricKind, M
 from engage_sync.core.expressions import Expression, Type, parse
 from engage_sync.core.facts import ACCOUNTS, ALIASES, ATTRIBUTED, MEMBERSHIPS, TRAITS, USERS, Facts
 from engage_sync.core.verdict_rules import WeightedScore
-from engage_sync.errors import Mistake
+from engage_sync.errors import Mistake, Unreachable
 from engage_sync.events.measure import Engine, measure, scan
 from engage_sync.events.store import EventStore
 
@@ -228,6 +228,14 @@ def test_an_absent_store_gives_empty_frames_of_the_declared_schema(tmp_path: Pat
         assert frame.is_empty()
     assert facts.newest_message_at is None
     assert facts.counts["unattributed_events"] == 0
+
+
+def test_a_file_that_cannot_be_read_is_no_bug(tmp_path: Path) -> None:
+    facts_of(tmp_path, [track("u", AS_OF)])
+    store = EventStore(tmp_path / "events")
+    Path(store.files()[0]).unlink()
+    with pytest.raises(Unreachable, match="cannot be read or written"):
+        measure(store, MODEL, as_of=AS_OF, timezone="UTC", engine=Engine())
 
 
 def test_only_messages_after_as_of_are_as_no_messages(tmp_path: Path) -> None:

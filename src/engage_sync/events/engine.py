@@ -19,7 +19,7 @@ from ibis.backends import BaseBackend
 
 from engage_sync.errors import Mistake
 from engage_sync.events.schema import SCHEMA
-from engage_sync.events.store import EventStore
+from engage_sync.events.store import EventStore, translated
 
 SUPPORTED: Final = ("duckdb",)
 MEMORY: Final = "2GB"
@@ -51,11 +51,18 @@ def connect(engine: Engine) -> BaseBackend:
 
 def messages(connection: BaseBackend, store: EventStore, as_of: datetime) -> ir.Table:
     """Give the messages up to `as_of`; none where the store holds no file. Files are read by list, which keeps DuckDB
-    at native speed; the partition column comes from their paths, in which it would read wildcards."""
+    at native speed; the partition column comes from their paths, in which it would read wildcards. Raises Mistake where
+    a file may not be read, Unreachable where it cannot."""
     files = [glob.escape(path) for path in store.files()]
     if not files:
         return connection.create_table("no_messages", schema=ibis.schema(SCHEMA), temp=True)
-    table = connection.read_parquet(files, hive_partitioning=True, union_by_name=True)
+    from duckdb import IOException  # noqa: PLC0415 -- it starts a thread, and most commands do without
+
+    with translated(store.location):
+        try:
+            table = connection.read_parquet(files, hive_partitioning=True, union_by_name=True)
+        except IOException as error:
+            raise OSError(str(error)) from error
     return table.filter(table["timestamp"] <= ibis.literal(as_of, type="timestamp('UTC')"))
 
 

@@ -37,9 +37,9 @@ class EventStore:
         """Tell whether the table has been created."""
         from deltalake import DeltaTable  # noqa: PLC0415 -- heavy, and most commands do without
 
-        if self.folder is not None and not self.folder.exists():
-            return False
         with translated(self.location):
+            if self.folder is not None and not self._is_folder(self.folder):
+                return False
             return bool(DeltaTable.is_deltatable(self.location))
 
     def table(self) -> DeltaTable:
@@ -65,7 +65,9 @@ class EventStore:
         if not self.exists():
             return
         with translated(self.location):
-            yield from self.table().to_pyarrow_dataset().scanner(columns=list(names)).to_batches()
+            # Not through Python: a thread that does outlives the error of a file that may not be read, and aborts.
+            files = None if self.folder is None else self.filesystem()
+            yield from self.table().to_pyarrow_dataset(filesystem=files).scanner(columns=list(names)).to_batches()
 
     def append(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Append rows of SCHEMA in one commit, creating the table where needed; memory stays flat, and readers see
@@ -95,11 +97,26 @@ class EventStore:
     def filesystem(self) -> fs.FileSystem:
         """Give the files of the table, by paths relative to its location."""
         if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self._make(self.folder)
             return fs.SubTreeFileSystem(str(self.folder.absolute()), fs.LocalFileSystem())
         from deltalake.fs import DeltaStorageHandler  # noqa: PLC0415 -- heavy, and most commands do without
 
         return fs.PyFileSystem(DeltaStorageHandler(self.location))
+
+    def _is_folder(self, folder: Path) -> bool:
+        """Tell whether the store's folder is there. Raises Mistake where something else is."""
+        if folder.is_dir() or not folder.exists():
+            return folder.is_dir()
+        raise Mistake(f"The event store {self.location} is a file, not a folder; correct `events.store`.")
+
+    def _make(self, folder: Path) -> None:
+        """Make a folder of the store. Raises Mistake where none can be."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileNotFoundError, FileExistsError, NotADirectoryError) as error:
+            told = error.strerror if isinstance(error, FileNotFoundError) else "it is a file, not a folder"
+            reason = f"{error.filename}: {told}; correct `events.store`"
+            raise Mistake(f"The event store {self.location} cannot be made there: {reason}.") from error
 
     def _commit(self, files: Sequence[DataFile]) -> None:
         from deltalake import CommitProperties, Schema  # noqa: PLC0415 -- heavy, and most commands do without
@@ -131,7 +148,8 @@ class EventStore:
             return
         path = self.folder.absolute().with_name(self.folder.name + ".lock")
         with translated(self.location):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not self._is_folder(self.folder):
+                self._make(path.parent)
             handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             try:
