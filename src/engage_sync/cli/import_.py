@@ -9,7 +9,7 @@ import typer
 
 from engage_sync.cli.options import HERE, AsJson, ProjectFolder, clock
 from engage_sync.cli.output import ERR, print_json, say
-from engage_sync.errors import EXIT_PARTIAL
+from engage_sync.errors import EXIT_PARTIAL, Mistake
 
 
 def register(app: typer.Typer) -> None:
@@ -18,11 +18,13 @@ def register(app: typer.Typer) -> None:
 
 
 def import_(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files, or folders to read whole.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Files, or folders to read whole.")],
     project: ProjectFolder = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Import Segment-shaped JSONL, CSV or Parquet files; .gz too; idempotent by message id."""
+    if "" in paths:  # as a shell makes of a variable that is not set; a Path of it is the folder one is in
+        raise Mistake("import: a path is empty; for this folder write `.`")
     from rich import progress  # noqa: PLC0415  start-up: --help needs none of it
 
     from engage_sync.sync import ingest  # noqa: PLC0415  start-up: --help needs none of it
@@ -41,7 +43,7 @@ def import_(
         def draw(name: str, done: int, total: int | None, read: int) -> None:
             bar.update(task, description=name, completed=done, total=total, read=read)
 
-        report = ingest.import_files(project, paths, now=clock(), progress=draw)
+        report = ingest.import_files(project, [Path(one) for one in paths], now=clock(), progress=draw)
     if as_json:
         print_json(ingest.report_json(report))
     else:

@@ -36,7 +36,7 @@ def compact(store: EventStore, *, keep: timedelta | None, now: datetime) -> Comp
     Raises Mistake where there is no store or `keep` is not above zero, Locked beside an import.
     """
     if keep is not None and keep <= timedelta(0):
-        raise Mistake("The retention must be longer than zero.")
+        raise Mistake("--keep: the retention must be longer than zero")
     with store.writing():
         table = store.table()
         before = len(table.file_uris())
