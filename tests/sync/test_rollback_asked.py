@@ -46,12 +46,13 @@ def both(one: Seated) -> None:
 
 
 def test_the_question_ends_at_a_signal_and_nothing_waits_for_it(small: Project) -> None:
-    for send in (interrupt, end, both):
+    for send, why in ((interrupt, "interrupted"), (end, "ended by SIGTERM"), (both, "engage-sync: ")):
         with seated("rollback", "1", "--project", str(small.root)) as person:
             assert "Restore 2 values of 2 records?" in person.asked("[y/N]: ")
             assert send is not end or small.plan().exit == 0, "another run does not wait for the answer"
             send(person)
-            assert person.process.wait(20) == 130, send
+            code, told = person.process.wait(20), person.process.stderr.read()
+            assert (code, why in told) == (130, True), (send, told)
     with small.remembered() as state:
         shown = [(run.status, run.summary["only_shown"]) for run in state.runs(9) if run.command == "rollback"]
     assert shown == [("ok", True)] * 3

@@ -33,31 +33,37 @@ def answered(question: str, default: str) -> str:
 
 def _line(question: str) -> str:
     """Ask, and read a line; a stdin that has ended ends the command."""
-    typer.echo(question, nl=False, err=True)
     if threading.current_thread() is threading.main_thread():
-        _wait()
+        _wait(question)
+    else:
+        typer.echo(question, nl=False, err=True)
     line = sys.stdin.readline()
     if not line:
         raise typer.Abort
     return line.strip()
 
 
-def _wait() -> None:
-    """Wait until something has been typed, or for a signal. Reading itself does not: a signal right before it waits
-    for the next key, and once polars is imported the system goes on with a reading that Ctrl-C interrupts."""
-    stopped = Stopped("ended by SIGTERM")  # made here: the handler may be called while another exception is on its way
+def _wait(question: str) -> None:
+    """Ask, and wait until something has been typed, or for a signal. Reading itself does not: a signal right before it
+    waits for the next key, and once polars is imported the system goes on with a reading that Ctrl-C interrupts."""
+    ended = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        raise stopped
+        ended.set()  # raised below: Ctrl-C may have come first
 
     woken, waker = os.pipe()
     os.set_blocking(waker, False)
     wakeup, before = signal.set_wakeup_fd(waker, warn_on_full_buffer=False), signal.signal(signal.SIGTERM, end)
     try:
+        typer.echo(question, nl=False, err=True)
         while sys.stdin not in select.select([sys.stdin, woken], [], [])[0]:
             os.read(woken, 4096)
+            if ended.is_set():
+                raise Stopped("ended by SIGTERM")
+        signal.signal(signal.SIGTERM, before)  # not where a signal has ended it: the command ends, with its own code
+    except KeyboardInterrupt:
+        raise typer.Abort from None
     finally:
-        signal.signal(signal.SIGTERM, before)
         signal.set_wakeup_fd(wakeup)
         for one in (woken, waker):
             os.close(one)
