@@ -11,7 +11,7 @@ setup: $(STAMP)
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "engage-sync needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Name another one: make setup PYTHON=python3.12")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps --require-hashes --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib src tests >/dev/null; true  # pip compiles on one core only
 	@touch $(STAMP)
@@ -33,12 +33,13 @@ test:
 	@$(MAKE) --no-print-directory -j 2 check tests LEFT='--ignore tests/test_layout.py'
 
 # LEFT is what `check` beside it does.
-# One worker more than there are cores, up to eight: some tests wait for processes, clocks and disks.
+# One worker more than there are cores, up to eight: some tests wait for processes, clocks and disks. Polars has one
+# thread in each of them, since they share the cores.
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); echo $$(( n < 8 ? n + 1 : 8 )))
 # The tests' folders lie in memory where it has room for them: a disk makes a fifth of the tests' time.
 tests: setup
 	TMPDIR=$$(test "$$(df --output=avail /dev/shm 2>/dev/null | tail -n 1)" -gt 8000000 2>/dev/null && echo /dev/shm || echo "$${TMPDIR:-/tmp}") \
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LEFT)
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(LEFT)
 
 demo: setup
 	$(BIN)/engage-sync demo

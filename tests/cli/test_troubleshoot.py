@@ -9,6 +9,7 @@ import fcntl
 import re
 import socket
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -128,19 +129,20 @@ def test_the_program_does_not_start(run: Run, here: Folder, monkeypatch: pytest.
 
 def test_the_state_cannot_be_opened(here: Folder) -> None:
     here.done("sync", "--as-of", NOW)
-    [(version,)] = sqlite3.connect(here.root / "var" / "engage.db").execute("SELECT version_num FROM engage_schema")
+    with closing(sqlite3.connect(here.root / "var" / "engage.db")) as state:
+        [(version,)] = state.execute("SELECT version_num FROM engage_schema")
     here.sql("UPDATE engage_schema SET version_num = '9999'")
     seen(here("status"), "made by a newer version of engage-sync")
     seen(here("sync"), "made by a newer version of engage-sync")
     here.sql(f"UPDATE engage_schema SET version_num = '{version}'")
     here.done("status")
-    state = here.root / "var" / "engage.db"
-    whole = state.read_bytes()
-    state.write_bytes(whole[: len(whole) // 2])
+    file = here.root / "var" / "engage.db"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
     seen(here("status"), "the file is damaged")
-    state.write_text("text " * 100)
+    file.write_text("text " * 100)
     seen(here("status"), "is not an SQLite database")
-    state.write_bytes(whole)
+    file.write_bytes(whole)
     here.change("config/engage.yaml", "sqlite:///var/engage.db", "sqlite:////proc/engage.db")
     seen(here("status"), "its folder exists and may be written")
     here.change("config/engage.yaml", "sqlite:////proc/engage.db", "postgresql+psycopg://engage@127.0.0.1:1/engage")
