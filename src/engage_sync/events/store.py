@@ -65,9 +65,11 @@ class EventStore:
         if not self.exists():
             return
         with translated(self.location):
-            # Not through Python: a thread that does outlives the error of a file that may not be read, and aborts.
-            files = None if self.folder is None else self.filesystem()
-            yield from self.table().to_pyarrow_dataset(filesystem=files).scanner(columns=list(names)).to_batches()
+            # First, since Arrow's threads outlive the error of a file that may not be read, and abort the process.
+            for path in self.files() if self.folder is not None else ():
+                with open(path, "rb"):  # noqa: PTH123 - a name as the table has it
+                    pass
+            yield from self.table().to_pyarrow_dataset().scanner(columns=list(names)).to_batches()
 
     def append(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Append rows of SCHEMA in one commit, creating the table where needed; memory stays flat, and readers see
