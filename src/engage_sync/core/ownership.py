@@ -49,17 +49,16 @@ def doubtful(
     known: pl.DataFrame, stamps: pl.DataFrame, fields: Sequence[ManagedField], *, as_of: datetime
 ) -> pl.DataFrame:
     """Give the rows of `known` (KNOWN) in locked fields that are to be overwritten by what was told before the record
-    changed, the newest first: somebody may have emptied the field and typed the same anew since, which is to be asked.
+    changed: somebody may have emptied the field and typed the same anew since, which is to be asked.
     `stamps` are the instants of the records' last changes: record, stamp."""
     locks = _locks(fields)
     if not locks or known.is_empty():
         return known.clear()
-    lock = pl.col("field").replace_strict(locks, default=None, return_dtype=pl.Duration("us"))
-    over = _no_person() | (pl.coalesce("changed_at", "seen_at") + lock <= pl.lit(as_of, INSTANT))
+    over = _no_person() | (pl.coalesce("changed_at", "seen_at") + _lock(locks) <= pl.lit(as_of, INSTANT))
     since = (pl.col("stamp") > pl.col("asked_at") - MARGIN).fill_null(value=True)
-    told = pl.col("author").is_not_null() & lock.is_not_null()
+    told = pl.col("author").is_not_null() & _lock(locks).is_not_null()
     found = known.join(stamps, on="record", how="left", maintain_order="left").filter(told & over & since)
-    return found.sort("stamp", descending=True, nulls_last=True, maintain_order=True).select(known.columns)
+    return found.select(known.columns)
 
 
 def answered(known: pl.DataFrame, told: pl.DataFrame, *, at: datetime) -> pl.DataFrame:
@@ -102,7 +101,7 @@ def owned(
     rows = rows.with_columns(
         stands=stands,
         since=pl.coalesce("changed_at", "seen_at", pl.lit(as_of, INSTANT)),
-        lock=pl.col("field").replace_strict(locks, default=None, return_dtype=pl.Duration("us")),
+        lock=_lock(locks),
     )
     until = pl.col("since") + pl.col("lock")
     over = _no_person() | (until <= pl.lit(as_of, INSTANT))
@@ -130,6 +129,10 @@ def owned(
 
 def _locks(fields: Sequence[ManagedField]) -> dict[str, timedelta | None]:
     return {managed.field: managed.lock for managed in fields if managed.on_drift is OnDrift.HUMAN_LOCK}
+
+
+def _lock(locks: Mapping[str, timedelta | None]) -> pl.Expr:
+    return pl.col("field").replace_strict(locks, default=None, return_dtype=pl.Duration("us"))
 
 
 def _no_person() -> pl.Expr:

@@ -53,8 +53,7 @@ class EventStore:
 
     def files(self) -> list[str]:
         """List the Parquet files of the newest version: paths or URLs; none for an absent store."""
-        found = list(self.table().file_uris()) if self.exists() else []
-        return found if self.folder is None else [unquote(path) for path in found]  # a space is told as %20
+        return self._files(self.table()) if self.exists() else []
 
     def version(self) -> int | None:
         """Tell the number of the newest commit, None for an absent store."""
@@ -66,10 +65,10 @@ class EventStore:
             return
         with translated(self.location):
             # First, since Arrow's threads outlive the error of a file that may not be read, and abort the process.
-            for path in self.files() if self.folder is not None else ():
-                with open(path, "rb"):  # noqa: PTH123 - a name as the table has it
-                    pass
-            yield from self.table().to_pyarrow_dataset().scanner(columns=list(names)).to_batches()
+            table = self.table()
+            for path in self._files(table) if self.folder is not None else ():
+                Path(path).open("rb").close()
+            yield from table.to_pyarrow_dataset().scanner(columns=list(names)).to_batches()
 
     def append(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Append rows of SCHEMA in one commit, creating the table where needed; memory stays flat, and readers see
@@ -104,6 +103,10 @@ class EventStore:
         from deltalake.fs import DeltaStorageHandler  # noqa: PLC0415 -- heavy, and most commands do without
 
         return fs.PyFileSystem(DeltaStorageHandler(self.location))
+
+    def _files(self, table: DeltaTable) -> list[str]:
+        found = list(table.file_uris())
+        return found if self.folder is None else [unquote(path) for path in found]  # a space is told as %20
 
     def _is_folder(self, folder: Path) -> bool:
         """Tell whether the store's folder is there. Raises Mistake where something else is."""

@@ -94,7 +94,7 @@ class Onlooker:
         self.later.append(_Question(connector, kind, (plan.connector, plan.object), as_of, unasked.filter(~locked)))
         found = answered(found, self._told(connector, kind, unasked.filter(locked)), at=as_of)
         unsure = doubtful(found, stamps, object_map.write, as_of=as_of)
-        told = self._told(connector, kind, unsure)
+        told = self._told(connector, kind, _newest_first(unsure, stamps))
         found, unsure = answered(found, told, at=as_of), unsure.join(told, on=_ONE, how="anti", maintain_order="left")
         if self.keeps:
             self._keep(plan, found.select(*KNOWN), stored)
